@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Block devices: geometry plus submit, poll, reset, shutdown.
+ *
+ * Implementers: NVMe, AHCI, the firmware's block I/O, a host file or device, RAM, a slice (partition), an image opened as a read-only
+ * disk, the emulated device of the tests. One conformance test runs against all of them.
+ *
+ * Rules for implementers:
+ * - submit() never blocks. It returns 0 and owns the request, or -ERROR_FULL (nothing happened; ask again after a step).
+ * - every accepted request is ended exactly once by block_complete(), also on reset and unplug, never from inside submit().
+ * - poll() reaps and never waits. Completions may come in any order.
+ * - reset() is called when a request passed its deadline: it must end every request it holds (the late ones with
+ *   ERROR_TIMEOUT, the others with ERROR_ABORTED, which block.c sends again) and bring the device back, or call
+ *   block_device_die(). It may not run the loop; a slow recovery goes on in poll() while submit() answers ERROR_FULL.
+ *   After a failed reset, no DMA memory is reused before bus mastering is off.
+ * - shutdown() flushes what must be flushed and leaves the hardware quiet; no request is in flight then. It may wait,
+ *   bounded by deadlines.
+ * - a request within geometry.max_transfer and its alignment is never answered with "too large".
+ */
+#ifndef CORE_BLOCK_H
+#define CORE_BLOCK_H
+
+#include "core/error.h"
+#include "core/loop.h"
+
+struct block_device;
+struct block_request;
+
+enum block_operation { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
+
+struct block_request {
+    enum block_operation operation;
+    uint64_t lba;          /* in logical blocks of the device */
+    uint64_t count;        /* logical blocks; 0 for flush */
+    struct buffer *buffer; /* data of read and write at buffer->data + offset; offset a multiple of 512 */
+    size_t offset;
+    /* Called from the outermost loop step, exactly once. The request is free for reuse then. NULL: look at `ended`. */
+    void (*done)(struct block_request *request);
+    void *context;    /* the submitter's */
+    uint64_t timeout; /* nanoseconds for this request; 0: by operation class */
+
+    /* Result, valid once ended. */
+    bool ended;
+    int status; /* 0 or a negative error code */
+    uint32_t raw_status;
+
+    /* Kept by block.c and the driver between submit and completion. */
+    struct block_device *device;
+    uint64_t deadline;
+    unsigned attempts;
+    struct completion completion;
+    struct block_request *next, *previous; /* in flight, in order of submission */
+    struct block_request *driver_next;     /* the driver's own queue */
+    uint64_t driver_data[2];
+};
+
+struct block_device_ops {
+    int (*submit)(struct block_device *device, struct block_request *request);
+    bool (*poll)(struct block_device *device); /* NULL: nothing to reap */
+    void (*reset)(struct block_device *device);
+    void (*shutdown)(struct block_device *device); /* also frees the implementer's memory */
+};
+
+enum block_bus { BUS_NVME, BUS_SATA, BUS_USB, BUS_FIRMWARE, BUS_FILE, BUS_RAM, BUS_IMAGE, BUS_OTHER };
+
+#define BLOCK_NAME_MAX 80
+#define BLOCK_TEXT_MAX 48
+
+struct block_geometry {
+    uint32_t logical_block;  /* bytes: 512 to 65536, a power of two */
+    uint32_t physical_block; /* bytes: >= logical_block */
+    uint64_t block_count;    /* logical blocks */
+    uint32_t max_transfer;   /* bytes a request may carry; at least 4096 and one logical block */
+    uint32_t optimal_transfer; /* bytes: requests of this size run at full speed */
+    uint32_t queue_depth;    /* requests that are worth having in flight; at least 1 */
+    uint32_t buffer_alignment; /* bytes that offset+data must be aligned to: at least 2, at most 4096 */
+    uint64_t max_discard;    /* bytes per discard request; 0: no discard */
+    uint64_t max_write_zeroes; /* bytes per write-zeroes request; 0: not offered */
+};
+
+struct block_device {
+    const struct block_device_ops *ops;
+    struct loop *loop;
+    struct block_geometry geometry;
+    enum block_bus bus;
+    bool read_only;     /* a driver's or user's decision: writes end with ERROR_WRITE_PROTECTED */
+    bool removable;
+    bool volatile_cache; /* flush is needed before data is safe */
+    bool rotational;
+    bool dead;                 /* every further request ends at once with ERROR_GONE */
+    char name[BLOCK_NAME_MAX]; /* stable: "nvme:S3X9NX0K", "sata:WD-WCC4", "file:/dev/sda"; /n2 for further namespaces */
+    char model[BLOCK_TEXT_MAX], serial[BLOCK_TEXT_MAX], firmware[BLOCK_TEXT_MAX]; /* printable ASCII, trimmed */
+    char driver[16];           /* "nvme", "ahci", "firmware", "file" */
+    struct block_device *parent; /* of a slice: the disk below */
+    uint64_t parent_lba;         /* of a slice: first block on the parent */
+    void *host;                  /* of firmware devices: the handle; for the boot room only */
+
+    /* block.c's own */
+    struct pollable pollable;
+    struct block_request *in_flight_first, *in_flight_last;
+    struct block_request *again_first, *again_last; /* aborted, waiting to be sent again */
+    unsigned in_flight;
+    uint64_t next_deadline_check;
+    struct block_device *registry_next;
+};
+
+/* Deadlines by class of operation, nanoseconds; policy, generous for slow disks. */
+uint64_t block_timeout(enum block_operation operation);
+
+/* Prepares a device that its implementer has filled (ops, loop, geometry, names) and starts polling it. -ERROR_PROTOCOL: bad geometry. */
+int block_device_start(struct block_device *device, struct error *error);
+/* Drains to the deadline, then stops polling and shuts down. */
+void block_device_stop(struct block_device *device);
+
+/*
+ * Sends a request. 0, or -ERROR_FULL, or, at once and without any completion: -ERROR_OUT_OF_RANGE, -ERROR_WRITE_PROTECTED,
+ * -ERROR_UNSUPPORTED (no discard here), -ERROR_GONE.
+ */
+int block_submit(struct block_device *device, struct block_request *request);
+/* For implementers: ends an accepted request. status 0 or negative code. */
+void block_complete(struct block_request *request, int status, uint32_t raw_status);
+/* For implementers: the device is gone. Ends all it held with ERROR_GONE (the implementer holds nothing afterwards). */
+void block_device_die(struct block_device *device);
+
+/* Submits (running the loop while full) and waits. For probing, tables and libraries on fibers, not for bulk data. */
+int block_run(struct block_device *device, struct block_request *request, struct error *error);
+/*
+ * Reads or writes any byte range through a bounce buffer; splits as the device wants; reads and rewrites partial blocks.
+ * Waits (see loop_wait). Errors name device and block.
+ */
+int block_read_bytes(struct block_device *device, uint64_t offset, void *data, size_t size, struct error *error);
+int block_write_bytes(struct block_device *device, uint64_t offset, const void *data, size_t size,
+                      struct error *error);
+int block_flush(struct block_device *device, struct error *error);
+static inline uint64_t block_device_bytes(const struct block_device *device)
+{
+    return device->geometry.block_count * device->geometry.logical_block;
+}
+
+/* A slice (partition): `count` blocks from `first` of `parent`. Requests go through with the block number moved. Freed by stop. */
+int block_slice_create(struct block_device *parent, uint64_t first, uint64_t count, const char *name,
+                       struct block_device **slice, struct error *error);
+/* A RAM disk. With `contents` NULL it is zeroed and owned by the device. Freed by stop. */
+int block_ram_create(struct loop *loop, uint32_t logical_block, uint64_t count, void *contents,
+                     struct block_device **device, struct error *error);
+
+/* All disks known to this run, in order of discovery. The mains register; slices do not. */
+struct block_registry {
+    struct block_device *first, **last;
+};
+void block_registry_init(struct block_registry *registry);
+void block_registry_add(struct block_registry *registry, struct block_device *device);
+void block_registry_remove(struct block_registry *registry, struct block_device *device);
+/* By stable name or a unique prefix of it. -ERROR_NOT_FOUND, or -ERROR_AMBIGUOUS with the candidates in error->detail. */
+int block_registry_find(struct block_registry *registry, const char *name, struct block_device **device,
+                        struct error *error);
+/* Copies printable text from fixed-width fields (IDENTIFY strings), trims it; swaps bytes of each word when `swap`. */
+void block_text(char *to, size_t to_size, const void *from, size_t from_size, bool swap);
+
+#endif

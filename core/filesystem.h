@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * File systems, as the core sees them: who is it, which bytes are in use, and (for some) files to keep images in.
+ *
+ * core owns these tables; fs/ fills them; the mains register them with filesystem_register_all(). An allocation reader never writes.
+ * In doubt (unknown feature bit, damage, a log that cannot be judged) it says why and gives up: the volume is copied whole.
+ */
+#ifndef CORE_FILESYSTEM_H
+#define CORE_FILESYSTEM_H
+
+#include "core/block.h"
+#include "core/extent.h"
+#include "core/message.h"
+#include "core/stream.h"
+
+struct filesystem_info {
+    char type[16];  /* "ntfs", "ext4", "fat32", "exfat", "swap", "bitlocker", "luks"; "" when unknown */
+    char label[64]; /* UTF-8 */
+    char uuid[40];  /* as blkid prints it */
+    uint64_t total_bytes; /* what the file system itself claims; may be less than the volume, never trusted beyond it */
+    uint64_t used_bytes;  /* by its own counters if cheap to know, UINT64_MAX otherwise */
+    uint32_t block_size;  /* allocation unit, bytes */
+};
+
+enum allocation_verdict {
+    ALLOCATION_WHOLE, /* not understood or in doubt: every byte counts as used */
+    ALLOCATION_EXACT  /* `used` covers everything that matters */
+};
+
+struct allocation {
+    struct filesystem_info info;
+    enum allocation_verdict verdict;
+    struct extent_list used;      /* bytes from the volume's start; meaningful when EXACT */
+    struct message_list messages; /* why WHOLE; dirty, hibernated, ... */
+};
+
+struct filesystem_driver {
+    const char *name;
+    /*
+     * Looks at the volume; returns true when it is this file system (even a damaged one), with `info` filled as far as
+     * possible. Reads little: this runs for every partition in `list`. `head` holds the first head_size (up to 128 KiB)
+     * bytes of the volume; further reads go through block_read_bytes().
+     */
+    bool (*probe)(struct block_device *volume, const uint8_t *head, size_t head_size, struct filesystem_info *info);
+    /*
+     * Fills allocation->used, verdict and messages (info is filled by probe before). An I/O error is a doubt: WHOLE with a
+     * message, return 0. Negative only for cancel or lack of memory. May be called on a fiber. NULL: always WHOLE.
+     */
+    int (*read_allocation)(struct block_device *volume, struct allocation *allocation);
+    /* Opens a file on the volume as a stream store (see core/stream.h). NULL: no files here. */
+    int (*open_store)(struct block_device *volume, const char *path, bool write, struct stream_store **store,
+                      struct error *error);
+};
+
+#define FILESYSTEM_DRIVERS_MAX 32
+void filesystem_register(const struct filesystem_driver *driver);
+/* The driver that recognises the volume (NULL: none) and what it says. */
+const struct filesystem_driver *filesystem_probe(struct block_device *volume, struct filesystem_info *info);
+/*
+ * Probe, read on a fiber with deadline and arena limit, check what came back (inside the volume, aligned, the volume's
+ * first block included), WHOLE on any doubt. Negative only for cancel or no memory. Free the list in allocation->used.
+ */
+int filesystem_allocation(struct block_device *volume, struct allocation *allocation);
+
+/* Implemented by fs/: registers every driver of that room. */
+void filesystem_register_all(void);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Jobs: capture, restore, clone, verify. Plan, confirm, run, read back, report.
+ *
+ * A job first makes a plan, plain data: what is read, what is written where, what is skipped and why, what will be destroyed.
+ * The plan can be printed (dry run) and must be confirmed by the caller; then job_run() carries it out, sending events.
+ * Nothing is written to a source; nothing is written to a target before the plan ran.
+ */
+#ifndef CORE_JOB_H
+#define CORE_JOB_H
+
+#include "core/block.h"
+#include "core/filesystem.h"
+#include "core/image.h"
+#include "core/message.h"
+#include "core/partition.h"
+
+enum job_kind { JOB_CAPTURE, JOB_RESTORE, JOB_CLONE, JOB_VERIFY };
+
+struct job_options {
+    int level;            /* zstd, 1 to 19; 0: default (3) */
+    uint32_t chunk_size;  /* 0: default */
+    uint64_t split;       /* bytes per volume; 0: as the store needs */
+    bool raw;             /* capture: everything counts as used */
+    bool no_verify;       /* do not read back what was written */
+    bool discard;         /* restore/clone: discard unused blocks of the target */
+    bool salvage;         /* take the rest of a damaged or incomplete image; store unreadable sectors as zeroes */
+    unsigned processors;  /* 0: all */
+    size_t memory_limit;  /* 0: default */
+    const char *program;  /* "eidolon <version>" */
+};
+
+/* One end of a job: a disk or partition, or an image (or one partition of it). */
+struct job_end {
+    struct block_device *disk; /* NULL when this end is an image */
+    struct stream_store *store; /* NULL when this end is a disk */
+    bool is_pipe;              /* the store cannot seek or be read back */
+    unsigned partition;        /* #N; 0: the whole */
+    const char *mounted_at;    /* host: where it or a partition of it is mounted; NULL: not */
+    bool is_boot_stick;
+};
+
+struct job_request {
+    enum job_kind kind;
+    struct job_end source, target; /* verify: source is the image, target.disk the disk to compare (or NULL) */
+    struct job_options options;
+};
+
+/*
+ * The placement map: extents of the source (disk or image) to offsets on the target. The identity at first; growing, moving and
+ * shrinking will be other maps, not other jobs.
+ */
+struct placement {
+    uint64_t source_offset, bytes, target_offset;
+    unsigned partition; /* 0: table or gap */
+    bool skip;          /* not written here (tables that are made new, regions not asked for) */
+};
+
+/* Bytes made by the plan and written last, in place of what the source has there (moved GPT, protective MBR). */
+struct plan_patch {
+    uint64_t target_offset;
+    uint8_t *data;
+    size_t size;
+};
+
+#define PLAN_PATCHES_MAX 4
+
+struct plan {
+    enum job_kind kind;
+    struct job_request request;
+    struct platform *platform;
+    struct image_description description; /* of the image to be made or read; of the source disk for a clone */
+    struct partition_table table;         /* of the source */
+    struct extent_list used;              /* capture, clone: bytes of the source to read */
+    struct partition_table target_table;  /* restore, clone: what will be destroyed */
+    unsigned placement_count;
+    struct placement *placements;
+    unsigned patch_count;
+    struct plan_patch patches[PLAN_PATCHES_MAX];
+    uint64_t source_bytes, used_bytes, skipped_bytes, target_bytes;
+    uint64_t expected_image_bytes; /* capture: an estimate for the free-space check */
+    bool destroys;                 /* needs a confirmation */
+    bool refused;                  /* a message of level MESSAGE_REFUSAL says why; job_run() returns -ERROR_REFUSED */
+    struct message_list messages;
+    struct image_reader *reader;   /* restore, verify: opened and verified by job_plan() */
+};
+
+enum job_phase { PHASE_PLAN, PHASE_COPY, PHASE_FLUSH, PHASE_READ_BACK, PHASE_FINISH };
+
+struct job_progress {
+    enum job_phase phase;
+    uint64_t done_bytes, total_bytes; /* of the phase, plain bytes in use */
+    uint64_t stored_bytes;            /* image bytes written or read */
+    uint64_t started, now;            /* nanoseconds */
+    unsigned partition;
+};
+
+/* Events go to the caller's listener, from the outermost loop step. */
+struct job_listener {
+    void (*progress)(struct job_listener *listener, const struct job_progress *progress); /* at most 10 a second */
+    void (*message)(struct job_listener *listener, const struct message *message);
+    bool (*cancelled)(struct job_listener *listener); /* NULL: the platform's cancel_requested() alone */
+};
+
+enum job_verification { VERIFIED_NOT, VERIFIED_READ_BACK };
+
+struct job_result {
+    int status;
+    struct error error;
+    struct image_totals totals;
+    uint64_t read_bytes, written_bytes, verified_bytes;
+    uint64_t unreadable_bytes, damaged_bytes;
+    uint64_t plan_nanoseconds, copy_nanoseconds, verify_nanoseconds;
+    size_t memory_bytes;  /* the engine's buffers at their most */
+    unsigned processors;
+    enum job_verification verification;
+    struct message_list messages;
+};
+
+/* Makes the plan. 0 even when the plan is refused (look at plan->refused); negative when it could not be made. Free it. */
+int job_plan(struct loop *loop, const struct job_request *request, struct plan *plan, struct error *error);
+void plan_free(struct plan *plan);
+/* Carries it out. Returns result->status. Flushes before it says 0; what it says is verified was read back and matched. */
+int job_run(struct loop *loop, struct plan *plan, struct job_listener *listener, struct job_result *result);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The loop: the one place where an asynchronous core moves on.
+ *
+ * Devices, streams and fibers register a pollable. loop_step() polls each once (that reaps completions), dispatches the
+ * completions that were reaped, and resumes fibers whose wait has ended. Polling may happen at any depth (a firmware call
+ * that arrives inside another); completion callbacks run only from the outermost step, never inside submit or poll.
+ */
+#ifndef CORE_LOOP_H
+#define CORE_LOOP_H
+
+#include "core/platform.h"
+
+struct loop;
+struct fiber;
+
+/* Something that is polled. Embedded in its owner. */
+struct pollable {
+    bool (*poll)(struct pollable *pollable); /* true when something happened; must not block or dispatch */
+    struct pollable *next;
+};
+
+/* A finished piece of work whose callback waits for the outermost step. Embedded in requests. */
+struct completion {
+    void (*dispatch)(struct completion *completion);
+    struct completion *next;
+    bool queued;
+};
+
+struct loop {
+    struct platform *platform;
+    struct pollable *pollables;
+    struct completion *first, **last; /* reaped, not yet dispatched, in order */
+    struct fiber *fibers;             /* all live fibers */
+    unsigned depth;                   /* nested loop_step() calls */
+    /*
+     * Called when a step found nothing to do: a chance to compute (compress a chunk). Returns true if it did something.
+     * NULL: none.
+     */
+    bool (*idle)(void *context);
+    void *idle_context;
+};
+
+void loop_init(struct loop *loop, struct platform *platform);
+void loop_add(struct loop *loop, struct pollable *pollable);
+/* Safe from inside a poll or a dispatch. Unknown pollables are ignored. */
+void loop_remove(struct loop *loop, struct pollable *pollable);
+/* Queues a completion; each is dispatched exactly once. */
+void loop_complete(struct loop *loop, struct completion *completion);
+/* Takes a queued completion back (its owner goes away). */
+void loop_forget(struct loop *loop, struct completion *completion);
+
+/* Polls, dispatches, resumes. True when anything happened. */
+bool loop_step(struct loop *loop);
+/*
+ * Runs until done(context) is true; returns true, or false at the deadline (UINT64_MAX: none). On a fiber it yields to the loop,
+ * elsewhere it steps the loop itself, calls idle, and lets the platform wait when there is nothing to do.
+ */
+bool loop_wait(struct loop *loop, bool (*done)(void *context), void *context, uint64_t deadline);
+/* The same for a flag that a completion callback sets. */
+bool loop_wait_flag(struct loop *loop, const bool *flag, uint64_t deadline);
+/* Lets `nanoseconds` pass, the loop running. */
+void loop_delay(struct loop *loop, uint64_t nanoseconds);
+
+#endif

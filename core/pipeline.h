@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The pipeline: an ordered ring of chunk buffers between an I/O loop and workers that compute.
+ *
+ * The I/O side fills slots in order and drains them in order; between them any worker (or the loop itself, when it is idle) runs
+ * the slot's work. No locks: a slot's state is one atomic word, its owner is whoever the state names.
+ * Everything also works with no worker at all.
+ */
+#ifndef CORE_PIPELINE_H
+#define CORE_PIPELINE_H
+
+#include "core/image.h"
+#include "core/loop.h"
+
+enum pipeline_work {
+    PIPELINE_ENCODE, /* plain -> chunk: zero unused pieces, find zero, hash, compress */
+    PIPELINE_DECODE, /* stored -> plain, hash checked */
+    PIPELINE_HASH    /* plain -> hash compared with chunk.hash: slot.status 0 or -ERROR_MISMATCH */
+};
+
+enum pipeline_slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY, SLOT_WORKING, SLOT_DONE };
+
+struct pipeline_slot {
+    _Atomic uint32_t state;
+    enum pipeline_work work;
+    int status; /* of the work */
+    struct image_chunk chunk;
+    uint8_t map[IMAGE_MAP_BYTES_MAX];
+    bool has_map;
+    struct buffer plain;   /* chunk_size bytes */
+    uint8_t *stored;       /* chunk_stored_bound() bytes; NULL in pipelines that do not encode */
+    uint64_t offset;       /* of the chunk on the disk, for the user */
+    unsigned outstanding;  /* the user's count of requests in flight */
+    void *user;
+};
+
+struct pipeline_config {
+    uint32_t chunk_size;
+    int level;          /* 0: decode and hash only */
+    unsigned slots;     /* 0: chosen from the number of processors and the memory limit */
+    unsigned processors; /* how many may compute, the loop's own included; 0: all */
+    size_t memory_limit; /* bytes for slots and codecs; 0: 96 MiB */
+};
+
+struct pipeline;
+/* Starts the workers. Also hooks loop->idle, so that the loop's processor computes between polls. */
+int pipeline_create(struct loop *loop, const struct pipeline_config *config, struct pipeline **pipeline,
+                    struct error *error);
+/* The next slot to fill, in order, state SLOT_FILLING; NULL when the ring is full. */
+struct pipeline_slot *pipeline_claim(struct pipeline *pipeline);
+/* The slot's input is complete: hands it to the workers. */
+void pipeline_ready(struct pipeline *pipeline, struct pipeline_slot *slot);
+/* A slot that needs no work (a run of unused space): straight to SLOT_DONE. */
+void pipeline_skip(struct pipeline *pipeline, struct pipeline_slot *slot);
+/* The oldest slot if it is done; NULL otherwise. Stays until released. */
+struct pipeline_slot *pipeline_oldest(struct pipeline *pipeline);
+void pipeline_release(struct pipeline *pipeline, struct pipeline_slot *slot); /* the oldest */
+bool pipeline_empty(const struct pipeline *pipeline);
+/* Takes one waiting piece of work on this processor; true when it did. */
+bool pipeline_work_once(struct pipeline *pipeline);
+unsigned pipeline_processors(const struct pipeline *pipeline);
+size_t pipeline_memory(const struct pipeline *pipeline); /* bytes */
+/* Stops and joins the workers, frees. No request may be in flight on a slot's buffers. */
+void pipeline_destroy(struct pipeline *pipeline);
+
+#endif
