@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ui/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define JOB_FILE_LINES_MAX 64
+
+/* One line at a time, without its end; NULL after the last. */
+static const char *next_line(const char **at, const char *end, size_t *length)
+{
+    const char *line = *at;
+
+    if (line >= end)
+        return NULL;
+    const char *stop = memchr(line, '\n', (size_t)(end - line));
+    *at = stop ? stop + 1 : end;
+    *length = (size_t)((stop ? stop : end) - line);
+    if (*length && line[*length - 1] == '\r')
+        --*length;
+    return line;
+}
+
+/* Values become part of a file's name: only what every file system takes. */
+static void make_file_name(char *value)
+{
+    for (; *value; value++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", *value))
+            *value = '_';
+}
+
+/* Copies a line and puts values in place of {NAME}. */
+static int expand(struct session *session, const char *line, size_t length, char *to, size_t size, struct error *error)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        char value[64] = {line[i], 0};
+        const char *close = line[i] == '{' ? memchr(line + i, '}', length - i) : NULL;
+        if (close) {
+            char name[32];
+            size_t name_length = (size_t)(close - line) - i - 1;
+            if (name_length >= sizeof(name))
+                name_length = sizeof(name) - 1;
+            memcpy(name, line + i + 1, name_length);
+            name[name_length] = 0;
+            if (!session->ops->variable || !session->ops->variable(session, name, value, sizeof(value)) || !*value)
+                return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK,
+                                 "{%s} has no value on this machine", name);
+            make_file_name(value);
+            i = (size_t)(close - line);
+        }
+        size_t value_length = strlen(value);
+        if (used + value_length + 1 > size)
+            return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK, "the line is too long");
+        memcpy(to + used, value, value_length);
+        used += value_length;
+    }
+    to[used] = 0;
+    return 0;
+}
+
+static bool is_end_line(const char *text, enum job_file_end *end)
+{
+    static const struct {
+        const char *text;
+        enum job_file_end end;
+    } ends[] = {{"then return", JOB_FILE_RETURN}, {"then reboot", JOB_FILE_REBOOT}, {"then poweroff", JOB_FILE_POWER_OFF}};
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        if (strcmp(text, ends[i].text) == 0) {
+            *end = ends[i].end;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a checked line stands for. */
+enum line_kind { LINE_EMPTY, LINE_COMMAND, LINE_END };
+
+static int read_line(struct session *session, const char *line, size_t length, struct command *command, char *text,
+                     size_t size, enum job_file_end *end, enum line_kind *kind, struct error *error)
+{
+    while (length && (*line == ' ' || *line == '\t')) {
+        line++;
+        length--;
+    }
+    *kind = LINE_EMPTY;
+    if (!length || *line == '#')
+        return 0;
+    int status = expand(session, line, length, text, size, error);
+    if (status)
+        return status;
+    *kind = LINE_END;
+    if (is_end_line(text, end))
+        return 0;
+    *kind = LINE_COMMAND;
+    status = command_parse_line(command, text, error);
+    if (!status && command_destroys(command) && !command->yes)
+        return error_set(error, ERROR_REFUSED, OPERATION_PARSE, "", ERROR_NO_BLOCK,
+                         "%s destroys data and needs --yes in a job file", command_verb_name(command->verb));
+    return status;
+}
+
+/* Both passes: first with run false (check everything), then with run true. */
+static enum exit_code walk(struct session *session, const char *text, size_t size, bool run, enum job_file_end *end)
+{
+    const char *at = text, *stop = text + size, *line;
+    size_t length;
+    unsigned number = 0, commands = 0;
+
+    while ((line = next_line(&at, stop, &length))) {
+        struct command command;
+        struct error error = {0};
+        char expanded[COMMAND_LINE_MAX], note[COMMAND_LINE_MAX + 64];
+        enum line_kind kind;
+
+        number++;
+        int status = read_line(session, line, length, &command, expanded, sizeof(expanded), end, &kind, &error);
+        if (!status && kind == LINE_COMMAND && ++commands > JOB_FILE_LINES_MAX)
+            status = error_set(&error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK, "more than %d commands",
+                               JOB_FILE_LINES_MAX);
+        if (status) {
+            output_print(session->status, "job file, line %u:\n", number);
+            session_error(session, false, &error);
+            return exit_code_of(&error);
+        }
+        if (!run || kind != LINE_COMMAND)
+            continue;
+        snprintf(note, sizeof(note), "job file, line %u: %s", number, expanded);
+        output_print(session->status, "%s\n", note);
+        if (session->ops->note)
+            session->ops->note(session, note);
+        enum exit_code code = session_run(session, &command);
+        snprintf(note, sizeof(note), "job file, line %u: exit code %d", number, (int)code);
+        if (session->ops->note)
+            session->ops->note(session, note);
+        if (code != EXIT_CODE_DONE) {
+            output_print(session->status, "%s; the rest was not run.\n", note);
+            return code;
+        }
+    }
+    return EXIT_CODE_DONE;
+}
+
+enum exit_code session_run_job_file(struct session *session, const char *text, size_t size, enum job_file_end *end)
+{
+    enum job_file_end wanted = JOB_FILE_RETURN;
+
+    *end = JOB_FILE_RETURN;
+    /* A byte order mark, as some editors leave it. */
+    if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
+        text += 3;
+        size -= 3;
+    }
+    enum exit_code code = walk(session, text, size, false, &wanted);
+    if (code == EXIT_CODE_DONE)
+        code = walk(session, text, size, true, &wanted);
+    if (code == EXIT_CODE_DONE)
+        *end = wanted;
+    return code;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ui/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ui/message.h"
+
+static const char *table_name(enum table_kind kind)
+{
+    return kind == TABLE_GPT ? "gpt" : kind == TABLE_MBR ? "mbr" : "none";
+}
+
+static const char *bus_name(enum block_bus bus)
+{
+    static const char *const names[] = {"nvme", "sata", "usb", "firmware", "file", "ram", "image", "other"};
+
+    return (unsigned)bus < sizeof(names) / sizeof(names[0]) ? names[bus] : "other";
+}
+
+/* Looks into a partition (or a disk without a table) for its file system; "" when there is none. */
+static void probe(struct block_device *disk, const struct partition *partition, struct filesystem_info *info)
+{
+    struct block_device *volume = disk;
+
+    memset(info, 0, sizeof(*info));
+    info->used_bytes = UINT64_MAX;
+    if (partition && partition_open(disk, partition, &volume, NULL) != 0)
+        return;
+    filesystem_probe(volume, info);
+    if (volume != disk)
+        block_device_stop(volume);
+}
+
+static void print_volume(struct session *session, const struct block_device *disk, const struct partition_table *table,
+                         const struct partition *partition, const struct filesystem_info *info)
+{
+    uint64_t blocks = partition ? partition->block_count : disk->geometry.block_count;
+    char size[SIZE_TEXT_MAX], used[SIZE_TEXT_MAX], number[16] = "";
+
+    if (partition)
+        snprintf(number, sizeof(number), "#%u", partition->number);
+    const char *type = partition ? partition_type_name(table, partition) : "";
+    const char *label = info->label[0] ? info->label : partition ? partition->name : "";
+    output_print(session->out, "    %-5s %9s  %-10s %9s  %-22s %s\n", number,
+                 size_text(blocks * disk->geometry.logical_block, size), info->type[0] ? info->type : "-",
+                 info->used_bytes == UINT64_MAX ? "-" : size_text(info->used_bytes, used), type, label);
+}
+
+static void json_volume(struct json *json, const struct block_device *disk, const struct partition_table *table,
+                        const struct partition *partition, const struct filesystem_info *info)
+{
+    uint32_t block = disk->geometry.logical_block;
+
+    json_begin_object(json, NULL);
+    if (partition) {
+        json_number(json, "number", partition->number);
+        json_number(json, "offset", partition->first_block * block);
+        json_number(json, "bytes", partition->block_count * block);
+        json_text(json, "type", partition_type_name(table, partition));
+        json_text(json, "name", partition->name);
+        if (table->kind == TABLE_GPT) {
+            char guid[37];
+            guid_format(partition->unique_guid, guid);
+            json_text(json, "partuuid", guid);
+        }
+    } else {
+        json_number(json, "offset", 0);
+        json_number(json, "bytes", block_device_bytes(disk));
+    }
+    json_text(json, "filesystem", info->type);
+    json_text(json, "label", info->label);
+    json_text(json, "uuid", info->uuid);
+    if (info->used_bytes != UINT64_MAX)
+        json_number(json, "used_bytes", info->used_bytes);
+    json_end_object(json);
+}
+
+static void print_disk(struct session *session, struct block_device *disk, const struct partition_table *table)
+{
+    char size[SIZE_TEXT_MAX];
+
+    output_print(session->out, "%s\n    %s%s%s%s%s, sectors of %" PRIu32 " bytes, table %s, driver %s%s\n", disk->name,
+                 disk->model, disk->model[0] ? ", " : "", disk->serial[0] ? "serial " : "", disk->serial,
+                 disk->serial[0] ? "" : "no serial", disk->geometry.logical_block, table_name(table->kind),
+                 disk->driver, disk->read_only ? ", read-only" : "");
+    output_print(session->out, "    %s (%" PRIu64 " bytes)\n", size_text(block_device_bytes(disk), size),
+                 block_device_bytes(disk));
+}
+
+static void json_disk(struct json *json, struct block_device *disk, const struct partition_table *table)
+{
+    json_text(json, "name", disk->name);
+    json_text(json, "bus", bus_name(disk->bus));
+    json_text(json, "driver", disk->driver);
+    json_text(json, "model", disk->model);
+    json_text(json, "serial", disk->serial);
+    json_text(json, "firmware", disk->firmware);
+    json_number(json, "bytes", block_device_bytes(disk));
+    json_number(json, "logical_block", disk->geometry.logical_block);
+    json_number(json, "physical_block", disk->geometry.physical_block);
+    json_bool(json, "read_only", disk->read_only);
+    json_text(json, "table", table_name(table->kind));
+}
+
+static void list_disk(struct session *session, struct json *json, struct block_device *disk)
+{
+    struct partition_table table;
+    struct error error = {0};
+    struct filesystem_info info;
+
+    if (json)
+        json_begin_object(json, NULL);
+    int status = partition_table_read(disk, &table, &error);
+    if (status) {
+        memset(&table, 0, sizeof(table));
+    }
+    if (json) {
+        json_disk(json, disk, &table);
+        json_begin_array(json, "partitions");
+    } else {
+        print_disk(session, disk, &table);
+    }
+    if (status) {
+        session_error(session, false, &error);
+    } else {
+        for (unsigned i = 0; i < table.count || (i == 0 && table.count == 0); i++) {
+            const struct partition *partition = table.count ? &table.partitions[i] : NULL;
+            probe(disk, partition, &info);
+            if (json)
+                json_volume(json, disk, &table, partition, &info);
+            else
+                print_volume(session, disk, &table, partition, &info);
+        }
+        for (unsigned i = 0; !json && i < table.messages.count; i++)
+            message_print(session, false, &table.messages.items[i]);
+        partition_table_free(&table);
+    }
+    if (json) {
+        json_end_array(json);
+        json_end_object(json);
+    }
+}
+
+enum exit_code session_list(struct session *session, struct command *command)
+{
+    struct json writer = {session->out, false}, *json = command->json ? &writer : NULL;
+    struct error error = {0};
+    enum exit_code code = EXIT_CODE_DONE;
+
+    if (command->argument_count == 0 && session->ops->find_disks(session, &error) != 0) {
+        session_error(session, command->json, &error);
+        return exit_code_of(&error);
+    }
+    if (json) {
+        json_begin_object(json, NULL);
+        json_text(json, "version", session->version);
+        json_begin_array(json, "disks");
+    }
+    if (command->argument_count == 0) {
+        for (struct block_device *disk = session->registry->first; disk; disk = disk->registry_next)
+            list_disk(session, json, disk);
+        if (!json && !session->registry->first)
+            output_print(session->out, "No disks were found.\n");
+    }
+    for (unsigned i = 0; i < command->argument_count; i++) {
+        struct job_end end = {0};
+        if (session->ops->open_disk(session, command->arguments[i], false, &end, &error) != 0) {
+            session_error(session, false, &error);
+            code = exit_code_of(&error);
+            continue;
+        }
+        list_disk(session, json, end.disk);
+        session->ops->close_disk(session, &end);
+    }
+    if (json) {
+        json_end_array(json);
+        json_end_object(json);
+        json_end_line(json);
+    }
+    return code;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A session: what a command needs from the program around it. Filled by the mains (tools/main.c, boot/), used by ui/.
+ */
+#ifndef UI_SESSION_H
+#define UI_SESSION_H
+
+#include "core/job.h"
+#include "ui/command.h"
+#include "ui/output.h"
+
+struct session;
+
+struct session_ops {
+    /* Makes sure that all disks are in the registry. */
+    int (*find_disks)(struct session *session, struct error *error);
+    /*
+     * Resolves a disk's name (without #N), opens it if need be, and fills end->disk, mounted_at and is_boot_stick.
+     * write: it will be a target. -ERROR_NOT_FOUND, -ERROR_AMBIGUOUS with candidates, -ERROR_BUSY.
+     */
+    int (*open_disk)(struct session *session, const char *name, bool write, struct job_end *end, struct error *error);
+    void (*close_disk)(struct session *session, struct job_end *end);
+    /* Resolves an image's name and fills end->store and is_pipe. Nothing is created yet. */
+    int (*open_store)(struct session *session, const char *name, bool write, struct job_end *end, struct error *error);
+    /* A question whose answer must be typed in full. 1: `expected` was typed, 0: not, -1: nobody can answer. */
+    int (*confirm)(struct session *session, const char *question, const char *expected);
+    /* The value of {NAME} in image names of job files: date, time, serial, model. false: no such variable. */
+    bool (*variable)(struct session *session, const char *name, char *value, size_t size);
+    /* May be NULL: the session's job loop tells where it is (a job file's line), for logs. */
+    void (*note)(struct session *session, const char *line);
+};
+
+struct session {
+    const struct session_ops *ops;
+    struct loop *loop;
+    struct block_registry *registry;
+    struct output *out;    /* what was asked for: lists, results, JSON */
+    struct output *status; /* progress, plans, warnings, errors, questions */
+    const char *version;
+};
+
+/* Runs one parsed command to its end and prints what a person or program should know. */
+enum exit_code session_run(struct session *session, struct command *command);
+/* Parses and runs one line. */
+enum exit_code session_run_line(struct session *session, const char *line);
+/* Says an error, as a sentence or as JSON. */
+void session_error(struct session *session, bool json, const struct error *error);
+
+/* What a job file asks for when its lines are done (or the first failed). */
+enum job_file_end { JOB_FILE_RETURN, JOB_FILE_REBOOT, JOB_FILE_POWER_OFF };
+/*
+ * A job file: one command a line; '#' begins a comment line; {date} {time} {serial} {model} in names; `then return`, `then
+ * reboot` or `then poweroff` says what follows. All lines are checked (grammar, --yes where data is destroyed,
+ * variables) before the first runs; the first failure stops. A failure never reboots or powers off.
+ */
+enum exit_code session_run_job_file(struct session *session, const char *text, size_t size, enum job_file_end *end);
+
+/* The parts, each in its own file. */
+enum exit_code session_list(struct session *session, struct command *command);
+enum exit_code session_info(struct session *session, struct command *command);
+enum exit_code session_job(struct session *session, struct command *command);
+void plan_print(struct session *session, const struct command *command, const struct plan *plan);
+void plan_print_json(struct session *session, const struct plan *plan);
+void message_print(struct session *session, bool json, const struct message *message);
+
+/* Draws progress on a terminal, prints a line now and then elsewhere, JSON events when asked. */
+struct progress_view {
+    struct job_listener listener; /* first: what job_run() gets */
+    struct session *session;
+    bool json;
+    bool line_open;        /* a terminal line is drawn and not ended */
+    uint64_t last_printed; /* nanoseconds */
+    enum job_phase phase;
+    bool started;
+};
+void progress_view_init(struct progress_view *view, struct session *session, bool json);
+void progress_view_end(struct progress_view *view);
+
+#endif
