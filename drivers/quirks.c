@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "drivers/quirks.h"
+
+static const char slow_ready[] = "CSTS gives wrong values, or the controller hangs, when read soon after CC.EN has changed";
+static const char write_zeroes[] = "Write Zeroes is announced but does not work reliably";
+
+static const struct quirk_entry quirk_table[] = {
+    /* NVMe */
+    {0x1bb1, 0x0100, QUIRK_NVME_SLOW_READY, slow_ready},                              /* Seagate Nytro */
+    {0x1c58, 0x0003, QUIRK_NVME_SLOW_READY, slow_ready},                              /* HGST SN100 */
+    {0x1c58, 0x0023, QUIRK_NVME_SLOW_READY, slow_ready},                              /* WDC SN200 */
+    {0x1c5f, 0x0540, QUIRK_NVME_SLOW_READY, slow_ready},                              /* Memblaze PBlaze4 */
+    {0x144d, 0xa821, QUIRK_NVME_SLOW_READY, slow_ready},                              /* Samsung PM1725 */
+    {0x144d, 0xa822, QUIRK_NVME_SLOW_READY | QUIRK_NVME_NO_WRITE_ZEROES, slow_ready}, /* Samsung PM1725a */
+    {0x144d, 0xa809, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* Samsung MZALQ256 */
+    {0x144d, 0xa80b, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* Samsung PM9B1 */
+    {0x15b7, 0x2001, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* SanDisk Skyhawk */
+    {0x1987, 0x5019, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* Phison E19 */
+    {0x1987, 0x5021, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* Phison E21 */
+    {0x1c5c, 0x1504, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* SK hynix PC400 */
+    {0x1c5c, 0x1d59, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* SK hynix BC901 */
+    {0x1cc4, 0x6302, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* UMIS RPJTJ256 */
+    {0x1cc4, 0x6303, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* UMIS RPJTJ512 */
+    {0x1d97, 0x2263, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* SPCC, Lexar NM610 */
+    {0x2646, 0x5016, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* Kingston OM3PGP4 */
+    {0x2646, 0x5018, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* Kingston OM8SFP4 */
+    {0x2646, 0x501a, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* Kingston OM8PGP4 */
+    {0x2646, 0x501b, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* Kingston OM8PGP4 */
+    {0x2646, 0x501e, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* Kingston OM3PGP4 */
+    {0x8086, 0xf1a5, QUIRK_NVME_NO_WRITE_ZEROES, write_zeroes},                       /* Intel 600p */
+    {0x8086, 0x5845, QUIRK_NVME_NO_WRITE_ZEROES | QUIRK_NVME_OLD_IDENTIFY,
+     "the controller of QEMU before 5.2 answers later Identify structures with wrong data"},
+    {0x106b, 0x2001, QUIRK_NVME_DEPTH_ONE,
+     "the SSD of the 12-inch MacBook resets itself and loses data with more than one command in flight"},
+    {0x106b, 0x2005, QUIRK_NVME_FOREIGN,
+     "the SSD behind Apple's T2 wants submission entries of 128 bytes and one tag space for both queues"},
+};
+
+uint32_t quirks_find(const struct pci_device *device, bool log)
+{
+    for (size_t i = 0; i < sizeof(quirk_table) / sizeof(quirk_table[0]); i++) {
+        const struct quirk_entry *entry = &quirk_table[i];
+        if (entry->vendor_id != device->vendor_id || entry->device_id != device->device_id)
+            continue;
+        if (log)
+            platform_log(device->platform, LOG_INFO, "PCI %04x:%04x is treated specially: %s", entry->vendor_id,
+                         entry->device_id, entry->reason);
+        return entry->quirks;
+    }
+    return 0;
+}
