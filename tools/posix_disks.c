@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "tools/posix.h"
+
+/* Reads a small file of sysfs, trimmed; empty when it is not there. */
+static void read_attribute(const char *folder, const char *name, char *text, size_t size)
+{
+    char path[PATH_MAX], raw[128] = "";
+    size_t length = 0;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *file = fopen(path, "r");
+    if (file) {
+        length = fread(raw, 1, sizeof(raw) - 1, file);
+        fclose(file);
+    }
+    block_text(text, size, raw, length, false);
+}
+
+/* The unit serial number page of SCSI (SPC-5, 7.8.16): four bytes, then the text. */
+static void read_scsi_serial(const char *folder, char *text, size_t size)
+{
+    char path[PATH_MAX];
+    uint8_t page[64] = {0};
+
+    text[0] = 0;
+    snprintf(path, sizeof(path), "%s/device/vpd_pg80", folder);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return;
+    size_t got = fread(page, 1, sizeof(page), file);
+    fclose(file);
+    if (got > 4)
+        block_text(text, size, page + 4, page[3] < got - 4 ? page[3] : got - 4, false);
+}
+
+static const char *bus_of(struct block_device *device, const char *real_path)
+{
+    if (strstr(real_path, "/nvme")) {
+        device->bus = BUS_NVME;
+        return "nvme";
+    }
+    if (strstr(real_path, "/usb")) {
+        device->bus = BUS_USB;
+        return "usb";
+    }
+    if (strstr(real_path, "/ata")) {
+        device->bus = BUS_SATA;
+        return "sata";
+    }
+    device->bus = BUS_OTHER;
+    return strstr(real_path, "/virtio") ? "virtio" : "disk";
+}
+
+void posix_disk_describe(struct block_device *device, const struct stat *status)
+{
+    char folder[64], real_path[PATH_MAX], text[16];
+
+    device->bus = BUS_OTHER;
+    snprintf(folder, sizeof(folder), "/sys/dev/block/%u:%u", major(status->st_rdev), minor(status->st_rdev));
+    if (!realpath(folder, real_path))
+        return;
+    read_attribute(real_path, "partition", text, sizeof(text));
+    bool is_partition = text[0] != 0;
+    if (is_partition) {
+        char *slash = strrchr(real_path, '/');
+        if (slash)
+            *slash = 0;
+    }
+    const char *bus = bus_of(device, real_path);
+    read_attribute(real_path, "device/model", device->model, sizeof(device->model));
+    read_attribute(real_path, "device/serial", device->serial, sizeof(device->serial));
+    if (!device->serial[0])
+        read_attribute(real_path, "serial", device->serial, sizeof(device->serial));
+    if (!device->serial[0])
+        read_scsi_serial(real_path, device->serial, sizeof(device->serial));
+    read_attribute(real_path, "device/firmware_rev", device->firmware, sizeof(device->firmware));
+    read_attribute(real_path, "queue/rotational", text, sizeof(text));
+    device->rotational = text[0] == '1';
+    read_attribute(real_path, "removable", text, sizeof(text));
+    device->removable = text[0] == '1';
+    if (device->serial[0] && !is_partition)
+        snprintf(device->name, sizeof(device->name), "%s:%s", bus, device->serial);
+}
+
+static bool is_disk(const char *name)
+{
+    static const char *const not_disks[] = {"ram", "zram", "dm-", "sr", "fd", "nbd"};
+    char folder[PATH_MAX], text[32];
+
+    if (name[0] == '.')
+        return false;
+    for (size_t i = 0; i < sizeof(not_disks) / sizeof(not_disks[0]); i++)
+        if (strncmp(name, not_disks[i], strlen(not_disks[i])) == 0)
+            return false;
+    snprintf(folder, sizeof(folder), "/sys/block/%s", name);
+    read_attribute(folder, "size", text, sizeof(text));
+    return text[0] && strcmp(text, "0") != 0;
+}
+
+static bool is_known(const struct block_registry *registry, const struct stat *status)
+{
+    for (const struct block_device *device = registry->first; device; device = device->registry_next)
+        if (posix_block_is(device, status))
+            return true;
+    return false;
+}
+
+int posix_disks_find(struct loop *loop, struct block_registry *registry, struct error *error)
+{
+    struct dirent **entries = NULL;
+    int count = scandir("/sys/block", &entries, NULL, alphasort);
+
+    if (count < 0)
+        return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, "/sys/block", ERROR_NO_BLOCK,
+                         "the system's list of disks cannot be read");
+    for (int i = 0; i < count; i++) {
+        struct block_device *device;
+        struct error problem = {0};
+        struct stat status;
+        char path[PATH_MAX];
+
+        snprintf(path, sizeof(path), "/dev/%s", entries[i]->d_name);
+        for (char *bang = path; (bang = strchr(bang, '!'));)
+            *bang = '/'; /* how sysfs writes a slash */
+        bool wanted = is_disk(entries[i]->d_name) && stat(path, &status) == 0 && S_ISBLK(status.st_mode) &&
+                      !is_known(registry, &status);
+        free(entries[i]);
+        if (!wanted)
+            continue;
+        if (posix_block_open(loop, path, false, &device, &problem) == 0)
+            block_registry_add(registry, device);
+        else
+            platform_log(loop->platform, LOG_WARNING, "%s cannot be opened: %s", path, problem.detail);
+    }
+    free(entries);
+    return 0;
+}
+
+/* The mount point of a device number in /proc/self/mountinfo (proc(5): the third field is major:minor, the fifth the place). */
+static bool mounted_at(unsigned major_number, unsigned minor_number, char *where, size_t size)
+{
+    FILE *file = fopen("/proc/self/mountinfo", "r");
+    char line[4096], place[1024];
+    unsigned line_major, line_minor;
+    bool found = false;
+
+    while (file && !found && fgets(line, sizeof(line), file))
+        if (sscanf(line, "%*u %*u %u:%u %*s %1023s", &line_major, &line_minor, place) == 3 && line_major == major_number &&
+            line_minor == minor_number) {
+            snprintf(where, size, "%s", place);
+            found = true;
+        }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+static bool is_swap(const char *device_name, char *where, size_t size)
+{
+    FILE *file = fopen("/proc/swaps", "r");
+    char line[1024], path[512];
+    bool found = false;
+
+    while (file && !found && fgets(line, sizeof(line), file))
+        if (sscanf(line, "%511s", path) == 1 && strncmp(path, "/dev/", 5) == 0 && strcmp(path + 5, device_name) == 0) {
+            snprintf(where, size, "swap");
+            found = true;
+        }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+/* Others that build on the device: device mapper, md, bcache. */
+static bool is_held(const char *folder, char *where, size_t size)
+{
+    char path[PATH_MAX];
+    bool found = false;
+
+    snprintf(path, sizeof(path), "%s/holders", folder);
+    DIR *holders = opendir(path);
+    for (struct dirent *entry; holders && !found && (entry = readdir(holders));)
+        if (entry->d_name[0] != '.') {
+            snprintf(where, size, "%.200s", entry->d_name);
+            found = true;
+        }
+    if (holders)
+        closedir(holders);
+    return found;
+}
+
+static bool folder_in_use(const char *folder, char *where, size_t size)
+{
+    char numbers[32];
+    unsigned major_number, minor_number;
+    const char *name = strrchr(folder, '/');
+
+    read_attribute(folder, "dev", numbers, sizeof(numbers));
+    if (sscanf(numbers, "%u:%u", &major_number, &minor_number) != 2)
+        return false;
+    return mounted_at(major_number, minor_number, where, size) || is_swap(name ? name + 1 : folder, where, size) ||
+           is_held(folder, where, size);
+}
+
+static bool block_in_use(const char *folder, unsigned partition, char *where, size_t size)
+{
+    char real_path[PATH_MAX], path[PATH_MAX], text[16];
+    bool found = false;
+
+    if (!realpath(folder, real_path))
+        return false;
+    if (!partition && folder_in_use(real_path, where, size))
+        return true;
+    DIR *children = opendir(real_path);
+    for (struct dirent *entry; children && !found && (entry = readdir(children));) {
+        if (snprintf(path, sizeof(path), "%s/%s", real_path, entry->d_name) >= (int)sizeof(path))
+            continue;
+        read_attribute(path, "partition", text, sizeof(text));
+        if (entry->d_name[0] != '.' && text[0] && (!partition || partition == (unsigned)atoi(text)))
+            found = folder_in_use(path, where, size);
+    }
+    if (children)
+        closedir(children);
+    return found;
+}
+
+/* A file may be a disk through a loop device. */
+static bool loop_in_use(const char *path, unsigned partition, char *where, size_t size)
+{
+    char real_path[PATH_MAX], folder[PATH_MAX], backing[PATH_MAX];
+    DIR *blocks = realpath(path, real_path) ? opendir("/sys/block") : NULL;
+    bool found = false;
+
+    for (struct dirent *entry; blocks && !found && (entry = readdir(blocks));) {
+        if (strncmp(entry->d_name, "loop", 4) != 0)
+            continue;
+        snprintf(folder, sizeof(folder), "/sys/block/%s/loop/backing_file", entry->d_name);
+        FILE *file = fopen(folder, "r");
+        bool ours = false;
+        if (file) {
+            if (fgets(backing, sizeof(backing), file)) {
+                backing[strcspn(backing, "\n")] = 0;
+                ours = strcmp(backing, real_path) == 0;
+            }
+            fclose(file);
+        }
+        snprintf(folder, sizeof(folder), "/sys/block/%s", entry->d_name);
+        found = ours && block_in_use(folder, partition, where, size);
+    }
+    if (blocks)
+        closedir(blocks);
+    return found;
+}
+
+bool posix_disk_in_use(const struct stat *status, const char *path, unsigned partition, char *where, size_t size)
+{
+    char folder[64];
+
+    if (!S_ISBLK(status->st_mode))
+        return loop_in_use(path, partition, where, size);
+    snprintf(folder, sizeof(folder), "/sys/dev/block/%u:%u", major(status->st_rdev), minor(status->st_rdev));
+    return block_in_use(folder, partition, where, size);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "tools/posix.h"
+
+#define PATH_BYTES_MAX 4096
+
+struct posix_stream {
+    struct stream stream; /* first */
+    int descriptor;
+    bool is_pipe, is_standard;
+    struct posix_finished finished;
+    struct posix_task task;
+    struct stream_request *first, **last; /* in order; the first one is with a thread */
+};
+
+struct posix_store {
+    struct stream_store store; /* first */
+    struct loop *loop;
+    bool is_standard, is_pipe;
+    char path[PATH_BYTES_MAX];
+};
+
+static void run_request(struct posix_task *task)
+{
+    struct posix_stream *stream = (struct posix_stream *)((char *)task - offsetof(struct posix_stream, task));
+    struct stream_request *request = stream->first;
+    int64_t offset = stream->is_pipe ? -1 : (int64_t)request->offset;
+
+    task->transferred = 0;
+    if (request->operation == STREAM_FLUSH) {
+        task->status = stream->is_pipe || fdatasync(stream->descriptor) == 0 ? 0 : -errno;
+        /* Read back from the disk, not from the cache. */
+        if (!task->status && !stream->is_pipe)
+            posix_fadvise(stream->descriptor, 0, 0, POSIX_FADV_DONTNEED);
+        return;
+    }
+    bool write_it = request->operation == STREAM_WRITE;
+    task->status = posix_transfer(stream->descriptor, write_it, request->data, request->size, offset, &task->transferred);
+    if (!task->status && write_it && task->transferred < request->size)
+        task->status = -EIO;
+}
+
+static void start_first(struct posix_stream *stream)
+{
+    stream->task.run = run_request;
+    stream->task.owner = &stream->finished;
+    posix_io_submit(stream->stream.loop->platform, &stream->task);
+}
+
+static int submit_request(struct stream *base, struct stream_request *request)
+{
+    struct posix_stream *stream = (struct posix_stream *)base;
+    bool idle = !stream->first;
+
+    request->next = NULL;
+    if (idle)
+        stream->last = &stream->first;
+    *stream->last = request;
+    stream->last = &request->next;
+    if (idle)
+        start_first(stream);
+    return 0;
+}
+
+static bool poll_stream(struct stream *base)
+{
+    struct posix_stream *stream = (struct posix_stream *)base;
+
+    if (!posix_finished_take(&stream->finished))
+        return false;
+    struct stream_request *request = stream->first;
+    int status = stream->task.status;
+    size_t transferred = stream->task.transferred;
+    stream->first = request->next;
+    if (stream->first)
+        start_first(stream);
+    stream_complete(request, -(int)posix_error_code(-status), transferred, (uint32_t)-status);
+    return true;
+}
+
+static int close_stream(struct stream *base, struct error *error)
+{
+    struct posix_stream *stream = (struct posix_stream *)base;
+    int status = 0;
+
+    if (!stream->is_standard && close(stream->descriptor) != 0)
+        status = error_set(error, posix_error_code(errno), OPERATION_WRITE, base->name, ERROR_NO_BLOCK, "%s",
+                           strerror(errno));
+    free(stream);
+    return status;
+}
+
+static const struct stream_ops posix_stream_ops = {submit_request, poll_stream, close_stream};
+
+/* PATH for volume 0, PATH.001 and so on for the others. */
+static int volume_path(const struct posix_store *store, unsigned volume, char path[PATH_BYTES_MAX + 8])
+{
+    if (volume)
+        snprintf(path, PATH_BYTES_MAX + 8, "%s.%03u", store->path, volume);
+    else
+        snprintf(path, PATH_BYTES_MAX + 8, "%s", store->path);
+    return 0;
+}
+
+/* A new file's name is safe only when its folder is on the disk too. */
+static void flush_folder(const char *path)
+{
+    char folder[PATH_BYTES_MAX + 8];
+
+    snprintf(folder, sizeof(folder), "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = 0;
+    else
+        strcpy(folder, ".");
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor >= 0) {
+        fsync(descriptor);
+        close(descriptor);
+    }
+}
+
+static int open_volume(struct stream_store *base, unsigned volume, bool write, struct stream **stream, struct error *error)
+{
+    struct posix_store *store = (struct posix_store *)base;
+    char path[PATH_BYTES_MAX + 8];
+    struct stat status;
+    int descriptor;
+
+    volume_path(store, volume, path);
+    if (store->is_standard) {
+        if (volume)
+            return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, base->name, ERROR_NO_BLOCK,
+                             "a pipe has no further volumes");
+        descriptor = write ? STDOUT_FILENO : STDIN_FILENO;
+    } else {
+        int flags = write ? O_RDWR | (store->is_pipe ? 0 : O_CREAT | O_EXCL) : O_RDONLY;
+        if (write && store->is_pipe)
+            flags = O_WRONLY;
+        descriptor = open(path, flags | O_CLOEXEC, 0666);
+    }
+    if (descriptor < 0)
+        return error_set(error, posix_error_code(errno), OPERATION_OPEN, path, ERROR_NO_BLOCK, "%s", strerror(errno));
+    struct posix_stream *new_stream = calloc(1, sizeof(*new_stream));
+    if (!new_stream || fstat(descriptor, &status) != 0) {
+        free(new_stream);
+        if (!store->is_standard)
+            close(descriptor);
+        return error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, path, ERROR_NO_BLOCK, "%s", "");
+    }
+    new_stream->descriptor = descriptor;
+    new_stream->is_pipe = store->is_pipe;
+    new_stream->is_standard = store->is_standard;
+    new_stream->stream.ops = &posix_stream_ops;
+    new_stream->stream.loop = store->loop;
+    new_stream->stream.can_seek = !store->is_pipe;
+    new_stream->stream.can_write = write;
+    new_stream->stream.size = store->is_pipe ? UINT64_MAX : (uint64_t)status.st_size;
+    snprintf(new_stream->stream.name, sizeof(new_stream->stream.name), "%s", store->is_standard ? base->name : path);
+    if (write && !store->is_pipe)
+        flush_folder(path);
+    stream_start(&new_stream->stream);
+    *stream = &new_stream->stream;
+    return 0;
+}
+
+static int remove_volume(struct stream_store *base, unsigned volume, struct error *error)
+{
+    struct posix_store *store = (struct posix_store *)base;
+    char path[PATH_BYTES_MAX + 8];
+
+    if (store->is_pipe)
+        return 0;
+    volume_path(store, volume, path);
+    if (unlink(path) != 0)
+        return error_set(error, posix_error_code(errno), OPERATION_WRITE, path, ERROR_NO_BLOCK, "%s", strerror(errno));
+    return 0;
+}
+
+static uint64_t free_space(struct stream_store *base)
+{
+    struct posix_store *store = (struct posix_store *)base;
+    char folder[PATH_BYTES_MAX];
+    struct statvfs status;
+
+    if (store->is_pipe)
+        return UINT64_MAX;
+    strcpy(folder, store->path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[1] = 0;
+    else
+        strcpy(folder, ".");
+    return statvfs(folder, &status) == 0 ? (uint64_t)status.f_bavail * status.f_frsize : UINT64_MAX;
+}
+
+static void close_store(struct stream_store *base)
+{
+    free(base);
+}
+
+/* A character device, FIFO or socket, and standard input or output unless it is a regular file that is read. */
+static bool is_pipe_like(const struct posix_store *store, bool write)
+{
+    struct stat status;
+
+    if (store->is_standard)
+        return write || fstat(STDIN_FILENO, &status) != 0 || !S_ISREG(status.st_mode) ||
+               lseek(STDIN_FILENO, 0, SEEK_CUR) != 0;
+    return stat(store->path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode);
+}
+
+int posix_store_open(struct loop *loop, const char *path, bool write, struct stream_store **store, bool *is_pipe,
+                     struct error *error)
+{
+    struct posix_store *new_store = calloc(1, sizeof(*new_store));
+    struct stat status;
+
+    if (!new_store)
+        return error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, path, ERROR_NO_BLOCK, "%s", "");
+    if (strlen(path) >= sizeof(new_store->path)) {
+        free(new_store);
+        return error_set(error, ERROR_USAGE, OPERATION_OPEN, "", ERROR_NO_BLOCK, "the image's name is too long");
+    }
+    if (write && strcmp(path, "-") != 0 && stat(path, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) ||
+                                                                        S_ISDIR(status.st_mode))) {
+        free(new_store);
+        return error_set(error, ERROR_EXISTS, OPERATION_OPEN, path, ERROR_NO_BLOCK,
+                         "an image is never written over something");
+    }
+    strcpy(new_store->path, path);
+    new_store->loop = loop;
+    new_store->is_standard = strcmp(path, "-") == 0;
+    new_store->is_pipe = is_pipe_like(new_store, write);
+    new_store->store.open = open_volume;
+    new_store->store.remove = remove_volume;
+    new_store->store.free_space = free_space;
+    new_store->store.close = close_store;
+    new_store->store.max_volume_bytes = UINT64_MAX;
+    snprintf(new_store->store.name, sizeof(new_store->store.name), "%s",
+             !new_store->is_standard ? path
+             : write                 ? "standard output"
+                                     : "standard input");
+    *is_pipe = new_store->is_pipe;
+    *store = &new_store->store;
+    return 0;
+}
