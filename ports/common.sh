@@ -3,6 +3,8 @@
 #   flavour, source (unpacked package), work (scratch folder, emptied), prefix (result), CC, CFLAGS
 # and gives compile, archive and redirect_library_symbols.
 set -euo pipefail
+# The makes below are not part of the one that called us: its flags and its job server are not theirs.
+unset MAKEFLAGS MFLAGS MAKELEVEL
 
 library=$(basename "$0" .sh)
 flavour=$1

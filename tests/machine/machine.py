@@ -29,7 +29,7 @@ import time
 REPOSITORY = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.path.join(REPOSITORY, os.environ.get("BUILD", "build"))
 FIRMWARE = "/usr/share/OVMF"
-SHARED_MEMORY = "/dev/shm"
+SHARED_MEMORY = os.environ.get("EIDOLON_DISKS") or "/dev/shm"
 SHARED_MEMORY_RESERVE = 4 << 30  # bytes that must be free there before disks go there
 
 # isa-debug-exit turns outl(n) into the exit code 2n + 1.

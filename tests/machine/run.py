@@ -11,6 +11,7 @@ take, DEFAULT_TIMEOUT otherwise. Each job is a process of its own.
 
 import argparse
 import concurrent.futures
+import contextlib
 import glob
 import importlib
 import inspect
@@ -26,6 +27,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 DEFAULT_TIMEOUT = 300
+SHARED_MEMORY = "/dev/shm"
 
 
 def find_jobs(module):
@@ -94,12 +96,24 @@ def run_one(module_name, job, results_path):
         json.dump(rows, file)
 
 
+@contextlib.contextmanager
+def scratch_disks():
+    """A folder for disks in shared memory, "" where there is none."""
+    if os.environ.get("KEEP") or not os.access(SHARED_MEMORY, os.W_OK):
+        yield ""
+    else:
+        with tempfile.TemporaryDirectory(prefix="eidolon-disks-", dir=SHARED_MEMORY) as folder:
+            yield folder
+
+
 def run_job(module_name, job, names, timeout):
     """In the parent: starts the child, and answers for the results that it did not give."""
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="eidolon-job-") as folder:
+    # A child that is killed leaves nothing: its sockets and its disks are in folders of ours.
+    with tempfile.TemporaryDirectory(prefix="eidolon-job-") as folder, scratch_disks() as disks:
         results_path = os.path.join(folder, "results")
-        environment = dict(os.environ, EIDOLON_TEST="%s.%s" % (module_name, job), PYTHONDONTWRITEBYTECODE="1")
+        environment = dict(os.environ, EIDOLON_TEST="%s.%s" % (module_name, job), PYTHONDONTWRITEBYTECODE="1",
+                           EIDOLON_DISKS=disks, TMPDIR=folder)
         with open(os.path.join(folder, "output"), "w+") as output:
             child = subprocess.Popen([sys.executable, os.path.realpath(__file__), "--one", module_name, job, results_path],
                                      stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=HERE,
@@ -121,6 +135,8 @@ def run_job(module_name, job, names, timeout):
         if os.path.exists(results_path):
             with open(results_path) as file:
                 rows = json.load(file)
+    for name in set(rows) - set(names):  # setUpClass and its like: the failure of every test that did not run
+        reason = rows.pop(name)[1]
     for name in names:
         rows.setdefault(name, ("FAILED", reason, time.monotonic() - begun))
     return {"%s.%s" % (module_name, name): (*row, printed) for name, row in rows.items()}
