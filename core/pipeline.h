@@ -15,10 +15,15 @@
 enum pipeline_work {
     PIPELINE_ENCODE, /* plain -> chunk: zero unused pieces, find zero, hash, compress */
     PIPELINE_DECODE, /* stored -> plain, hash checked */
-    PIPELINE_HASH    /* plain -> hash compared with chunk.hash: slot.status 0 or -ERROR_MISMATCH */
+    PIPELINE_HASH,   /* plain -> hash compared with chunk.hash (ZERO: all zero): slot.status 0 or -ERROR_MISMATCH */
+    PIPELINE_DIGEST  /* plain -> chunk.kind and chunk.hash: like ENCODE, but nothing is compressed */
 };
 
-enum pipeline_slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY, SLOT_WORKING, SLOT_DONE };
+/*
+ * FREE and FILLING belong to the loop, READY to nobody (the first processor that turns it into WORKING takes it), DONE and TAKEN
+ * to the loop again.
+ */
+enum pipeline_slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY, SLOT_WORKING, SLOT_DONE, SLOT_TAKEN };
 
 struct pipeline_slot {
     _Atomic uint32_t state;
@@ -31,7 +36,7 @@ struct pipeline_slot {
     uint8_t *stored;       /* chunk_stored_bound() bytes; NULL in pipelines that do not encode */
     uint64_t offset;       /* of the chunk on the disk, for the user */
     unsigned outstanding;  /* the user's count of requests in flight */
-    void *user;
+    void *user;            /* the user's; kept when the slot is used again, NULL at first */
 };
 
 struct pipeline_config {
@@ -54,10 +59,17 @@ void pipeline_ready(struct pipeline *pipeline, struct pipeline_slot *slot);
 void pipeline_skip(struct pipeline *pipeline, struct pipeline_slot *slot);
 /* The oldest slot if it is done; NULL otherwise. Stays until released. */
 struct pipeline_slot *pipeline_oldest(struct pipeline *pipeline);
-void pipeline_release(struct pipeline *pipeline, struct pipeline_slot *slot); /* the oldest */
+/*
+ * The oldest slot that is done and not yet taken, and every older one was taken; NULL otherwise. For users that work on several
+ * finished slots at once (writes in flight).
+ */
+struct pipeline_slot *pipeline_take(struct pipeline *pipeline);
+/* Gives a slot back: the one that pipeline_oldest() named, or any that was taken, in any order. */
+void pipeline_release(struct pipeline *pipeline, struct pipeline_slot *slot);
 bool pipeline_empty(const struct pipeline *pipeline);
 /* Takes one waiting piece of work on this processor; true when it did. */
 bool pipeline_work_once(struct pipeline *pipeline);
+unsigned pipeline_slots(const struct pipeline *pipeline);
 unsigned pipeline_processors(const struct pipeline *pipeline);
 size_t pipeline_memory(const struct pipeline *pipeline); /* bytes */
 /* Stops and joins the workers, frees. No request may be in flight on a slot's buffers. */
