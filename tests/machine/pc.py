@@ -43,9 +43,15 @@ def count_marker(path):
 
 @contextlib.contextmanager
 def mounted(path, kind, read_only=False):
-    """The folder where the volume in a file is mounted."""
+    """The folder where the volume in a file is mounted (FAT: copied out, for reading only)."""
     folder = tempfile.mkdtemp(prefix="eidolon-mount-")
     try:
+        if kind == "vfat":  # many a kernel comes without a driver for it
+            run("mcopy", "-s", "-n", "-i", path, "::", folder)
+            yield folder
+            shutil.rmtree(folder)
+            os.mkdir(folder)
+            return
         if kind == "ntfs":
             run("ntfs-3g", "-o", ("ro" if read_only else "rw") + ",compression,streams_interface=none", path, folder)
         else:
