@@ -119,7 +119,7 @@ $(BUILD)/eidolon.elf: $(BOOT_OBJECTS) $(call libraries_of,efi) boot/efi.lds tool
 
 $(BUILD)/eidolon.efi: $(BUILD)/eidolon.elf
 	@echo "  EFI     $@"
-	@objcopy -j .text -j .rodata -j .data -j .dynamic -j .dynsym -j .rela -j .reloc -j .sbat --target=efi-app-x86_64 $< $@.new
+	@objcopy -j .text -j .rodata -j .data -j .bss -j .dynamic -j .dynsym -j .rela -j .reloc -j .sbat --target=efi-app-x86_64 $< $@.new
 	@tools/check_efi.sh $@.new
 	@mv $@.new $@
 
