@@ -26,12 +26,9 @@ while read -r _ name _ flags; do
 done < <(awk '$1 ~ /^[0-9]+$/ { printf "%s %s %s ", $1, $2, $3; for (i = 8; i <= NF; i++) printf "%s", $i; print "" }' <<<"$sections")
 
 if [[ $file == *.elf ]]; then
-    if has_section .tbss || has_section .tdata; then
-        complain "thread-local storage: nobody sets %fs up"
-    fi
+    [[ $sections != *THREAD_LOCAL* ]] || complain "thread-local storage: nobody sets %fs up"
     code=$(objdump -d --no-show-raw-insn "$file")
-    # `grep -m` would end objdump early; the whole text is in memory anyway.
-    where() { # PATTERN: the functions in which it occurs
+    where() { # PATTERN [EXCEPT]: the functions in which it occurs
         awk -v pattern="$1" -v spare="${2:-^$}" \
             '/^[0-9a-f]+ <.*>:$/ { f = $2 } $0 ~ pattern && $0 !~ spare { if (f != last) printf "%s ", f; last = f }' <<<"$code"
     }
