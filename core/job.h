@@ -48,15 +48,19 @@ struct job_request {
 
 /*
  * The placement map: extents of the source (disk or image) to offsets on the target. The identity at first; growing, moving and
- * shrinking will be other maps, not other jobs.
+ * shrinking will be other maps, not other jobs. One per region of the description, in its order. Offsets are bytes from the
+ * start of the end that the request names: of the partition where it names one, else of the disk or image.
  */
 struct placement {
-    uint64_t source_offset, bytes, target_offset;
+    uint64_t source_offset, bytes, target_offset; /* bytes may be less than the region's: the rest does not fit */
     unsigned partition; /* 0: table or gap */
     bool skip;          /* not written here (tables that are made new, regions not asked for) */
 };
 
-/* Bytes made by the plan and written last, in place of what the source has there (moved GPT, protective MBR). */
+/*
+ * Bytes made by the plan and written last, in place of what the source has there (moved GPT, protective MBR, zeroes over a backup
+ * GPT left in the middle). Whole blocks, not overlapping.
+ */
 struct plan_patch {
     uint64_t target_offset;
     uint8_t *data;
@@ -83,6 +87,9 @@ struct plan {
     bool refused;                  /* a message of level MESSAGE_REFUSAL says why; job_run() returns -ERROR_REFUSED */
     struct message_list messages;
     struct image_reader *reader;   /* restore, verify: opened and verified by job_plan() */
+    bool image_damaged;            /* verify: the image did not pass; the run names what is hit */
+    struct block_device *source_slice, *target_slice; /* of the partitions that the request names; NULL: the whole disks */
+    uint64_t nanoseconds;          /* that planning took */
 };
 
 enum job_phase { PHASE_PLAN, PHASE_COPY, PHASE_FLUSH, PHASE_READ_BACK, PHASE_FINISH };
@@ -116,6 +123,15 @@ struct job_result {
     enum job_verification verification;
     struct message_list messages;
 };
+
+/*
+ * While a restore or clone runs, the target's first block holds this and a UUID, and no boot signature: it boots nothing and is
+ * recognised. What belongs into the first HALF_RESTORED_BYTES is written when all else is safe, the first block last.
+ */
+#define HALF_RESTORED_MARKER "EIDOLON RESTORE IN PROGRESS "
+#define HALF_RESTORED_BYTES (128u * 1024)
+/* Looks at the first bytes (at least 64) of a disk or partition; `uuid` (37 bytes, may be NULL) gets the image's UUID as text. */
+bool job_is_half_restored(const uint8_t *first_block, size_t size, char *uuid);
 
 /* Makes the plan. 0 even when the plan is refused (look at plan->refused); negative when it could not be made. Free it. */
 int job_plan(struct loop *loop, const struct job_request *request, struct plan *plan, struct error *error);

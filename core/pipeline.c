@@ -174,8 +174,8 @@ struct pipeline_slot *pipeline_claim(struct pipeline *pipeline)
 
 void pipeline_ready(struct pipeline *pipeline, struct pipeline_slot *slot)
 {
+    atomic_fetch_add(&pipeline->ready, 1); /* first, so that nobody counts it down before */
     atomic_store_explicit(&slot->state, SLOT_READY, memory_order_release);
-    atomic_fetch_add(&pipeline->ready, 1);
     atomic_fetch_add(&pipeline->changes, 1);
     if (pipeline->workers)
         pipeline->platform->ops->worker_wake(pipeline->platform, &pipeline->changes);
