@@ -12,6 +12,7 @@ const char command_help[] =
     "  clone SOURCE TARGET       copy a disk to a disk\n"
     "  verify IMAGE [DISK]       check the image alone, or the disk against it\n"
     "  info IMAGE                what is in an image\n"
+    "  measure DISK...           how fast disks read (reads only)\n"
     "  help, version\n"
     "\n"
     "A disk or image with #N behind it means its partition N. IMAGE - is standard input or output.\n"
@@ -40,6 +41,7 @@ static const struct {
     {"clone", COMMAND_CLONE, 2, 2, "clone SOURCE TARGET"},
     {"verify", COMMAND_VERIFY, 1, 2, "verify IMAGE [DISK]"},
     {"info", COMMAND_INFO, 1, 1, "info IMAGE"},
+    {"measure", COMMAND_MEASURE, 1, COMMAND_ARGUMENTS_MAX, "measure DISK..."},
     {"help", COMMAND_HELP, 0, COMMAND_ARGUMENTS_MAX, "help"},
     {"version", COMMAND_VERSION, 0, 0, "version"},
 };

@@ -8,6 +8,7 @@
  *     clone SOURCE TARGET
  *     verify IMAGE [DISK]
  *     info IMAGE
+ *     measure DISK...
  *
  * Options may stand anywhere behind the verb: --level=N --chunk=SIZE --split=SIZE --raw --discard --salvage --no-verify --processors=N
  * --dry-run --yes --json. A SIZE is bytes or has K, M, G, T behind it (powers of 1,024).
@@ -25,6 +26,7 @@ enum command_verb {
     COMMAND_CLONE,
     COMMAND_VERIFY,
     COMMAND_INFO,
+    COMMAND_MEASURE,
     COMMAND_HELP,
     COMMAND_VERSION
 };

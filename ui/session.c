@@ -64,6 +64,8 @@ enum exit_code session_run(struct session *session, struct command *command)
         return session_list(session, command);
     case COMMAND_INFO:
         return session_info(session, command);
+    case COMMAND_MEASURE:
+        return session_measure(session, command);
     default:
         return session_job(session, command);
     }

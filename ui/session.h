@@ -22,6 +22,11 @@ struct session_ops {
     void (*close_disk)(struct session *session, struct job_end *end);
     /* Resolves an image's name and fills end->store and is_pipe. Nothing is created yet. */
     int (*open_store)(struct session *session, const char *name, bool write, struct job_end *end, struct error *error);
+    /*
+     * Gives all disks back to the firmware's drivers and finds them again through these (true), or through ours (false). NULL
+     * where there is no firmware.
+     */
+    int (*use_firmware)(struct session *session, bool firmware, struct error *error);
     /* A question whose answer must be typed in full. 1: `expected` was typed, 0: not, -1: nobody can answer. */
     int (*confirm)(struct session *session, const char *question, const char *expected);
     /* The value of {NAME} in image names of job files: date, time, serial, model. false: no such variable. */
@@ -58,6 +63,7 @@ enum exit_code session_run_job_file(struct session *session, const char *text, s
 /* The parts, each in its own file. */
 enum exit_code session_list(struct session *session, struct command *command);
 enum exit_code session_info(struct session *session, struct command *command);
+enum exit_code session_measure(struct session *session, struct command *command);
 enum exit_code session_job(struct session *session, struct command *command);
 void plan_print(struct session *session, const struct command *command, const struct plan *plan);
 void plan_print_json(struct session *session, const struct plan *plan);
