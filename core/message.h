@@ -49,6 +49,7 @@ enum message_id {
     MESSAGE_DISCARD_UNSUPPORTED,
     MESSAGE_DUPLICATE_IDENTITY, /* text[0] other disk: same disk GUID or signature on two disks now */
     MESSAGE_LAYOUT_GPT_MOVED,  /* number[0] old, number[1] new byte of the backup GPT */
+    MESSAGE_DIFFERS,           /* text[0] disk, number[0] byte offset, number[1] bytes: not what the image says */
     /* Devices */
     MESSAGE_FIRMWARE_FALLBACK, /* text[0] controller, text[1] why: served by the firmware's driver */
     MESSAGE_DEVICE_RESET,      /* text[0] device */
