@@ -15,7 +15,6 @@
 #define QUEUE_DEPTH 16
 #define MAX_TRANSFER (4u << 20)
 #define OPTIMAL_TRANSFER (1u << 20)
-#define WARNING_INTERVAL (30 * NANOSECONDS_PER_SECOND)
 
 struct posix_block;
 
@@ -35,7 +34,6 @@ struct posix_block {
     ino_t inode;
     dev_t special_device;
     char path[512];
-    uint64_t last_warning; /* nanoseconds */
     struct posix_finished finished;
     struct block_task tasks[QUEUE_DEPTH];
 };
@@ -131,21 +129,6 @@ static bool posix_poll(struct block_device *device)
     return any;
 }
 
-/*
- * The kernel has its own time-outs and resets, and a thread inside a system call cannot be called back: the request ends
- * when the kernel says so. Nothing to do but go on waiting.
- */
-static void posix_reset(struct block_device *device)
-{
-    struct posix_block *block = (struct posix_block *)device;
-    uint64_t now = platform_now(device->loop->platform);
-
-    if (block->last_warning && now - block->last_warning < WARNING_INTERVAL)
-        return;
-    block->last_warning = now;
-    platform_log(device->loop->platform, LOG_WARNING, "%s does not answer; the kernel is still trying", device->name);
-}
-
 static void posix_shutdown(struct block_device *device)
 {
     struct posix_block *block = (struct posix_block *)device;
@@ -156,7 +139,8 @@ static void posix_shutdown(struct block_device *device)
     free(block);
 }
 
-static const struct block_device_ops posix_block_ops = {posix_submit, posix_poll, posix_reset, posix_shutdown};
+/* No reset: the kernel has its own time-outs and resets, and a thread inside a system call cannot be called back. */
+static const struct block_device_ops posix_block_ops = {posix_submit, posix_poll, NULL, posix_shutdown};
 
 /* Does a GPT header stand at byte 4096 and none at byte 512? Then the file is the likeness of a 4Kn disk. */
 static uint32_t sector_size_of_file(int descriptor)
