@@ -71,6 +71,8 @@ struct image_chunk {
     const uint8_t *map;            /* PARTIAL: one bit per IMAGE_PIECE, LSB first */
     const uint8_t *stored;         /* DATA and PARTIAL: exactly one zstd frame */
     size_t stored_size;
+    uint8_t stored_hash[IMAGE_HASH_SIZE]; /* of the stored bytes; DATA and PARTIAL only; chunk_encode() fills it */
+    bool lost; /* reader, SALVAGE: an UNREADABLE run that this image lost by damage; false: the source could not be read */
 };
 
 struct image_totals {
@@ -96,6 +98,8 @@ int chunk_encode(struct chunk_codec *codec, uint8_t *plain, size_t length, const
                  struct image_chunk *chunk);
 /* The reverse: exactly chunk->length bytes into `plain`, hash checked. -ERROR_CORRUPT on any deviation from the format. */
 int chunk_decode(struct chunk_codec *codec, const struct image_chunk *chunk, uint8_t *plain);
+/* Do the stored bytes of a chunk that a reader yielded match their hash? 0 or -ERROR_CORRUPT; nothing is decoded. */
+int chunk_check_stored(const struct image_chunk *chunk);
 /* Hash of bytes as chunks are hashed. */
 void image_hash(const void *data, size_t size, uint8_t hash[IMAGE_HASH_SIZE]);
 bool memory_is_zero(const void *data, size_t size);
