@@ -53,7 +53,10 @@ static void controller_enter(struct nvme_controller *controller, enum nvme_state
 static void controller_settle(struct nvme_controller *controller, enum nvme_state state)
 {
     uint64_t quiet = controller->quirks & QUIRK_NVME_SLOW_READY ? NVME_SLOW_READY_TIME : 0;
-    controller_enter(controller, state, quiet + controller->ready_timeout);
+    uint64_t timeout = quiet + controller->ready_timeout;
+    if (state == NVME_DISABLING && timeout > NVME_DISABLE_TIMEOUT_MAX)
+        timeout = NVME_DISABLE_TIMEOUT_MAX;
+    controller_enter(controller, state, timeout);
     controller->quiet_until = quiet ? deadline_after(controller->platform, quiet) : 0;
 }
 
@@ -74,7 +77,7 @@ void nvme_reset(struct nvme_controller *controller, const char *reason)
         return;
     }
     platform_log(controller->platform, LOG_WARNING, "%s: reset: %s", controller->name, reason);
-    controller->reset_time = platform_now(controller->platform);
+    nvme_mark_late(controller);
     controller_disable(controller);
 }
 
@@ -302,8 +305,7 @@ static void identify_limits(struct nvme_controller *controller, const struct nvm
     controller->shutdown_timeout = NVME_SHUTDOWN_TIMEOUT;
     uint64_t wanted = identify->shutdown_latency * NANOSECONDS_PER_MICROSECOND;
     if (wanted > controller->shutdown_timeout)
-        controller->shutdown_timeout =
-            wanted < 4 * NVME_SHUTDOWN_TIMEOUT ? wanted : 4 * NVME_SHUTDOWN_TIMEOUT;
+        controller->shutdown_timeout = wanted < 4 * NVME_SHUTDOWN_TIMEOUT ? wanted : 4 * NVME_SHUTDOWN_TIMEOUT;
 }
 
 static int controller_identify(struct nvme_controller *controller, struct error *error)
@@ -363,7 +365,8 @@ static void controller_shut_down(struct nvme_controller *controller)
             platform_log(controller->platform, LOG_WARNING, "%s: did not finish its shutdown", controller->name);
     }
     controller_disable(controller);
-    if (!loop_wait(controller->loop, disable_done, controller, controller->deadline)) {
+    loop_wait(controller->loop, disable_done, controller, controller->deadline);
+    if (register_read32(registers, NVME_CSTS) & NVME_CSTS_RDY) { /* or all ones */
         platform_log(controller->platform, LOG_WARNING, "%s: cannot be switched off", controller->name);
         controller->platform->ops->pci_stop_dma(controller->pci);
     }

@@ -17,8 +17,10 @@
 #define NVME_OPTIMAL_TRANSFER (512u << 10)
 #define NVME_MAX_DISCARD (1ull << 30) /* one bigger deallocation keeps some drives busy for seconds */
 #define NVME_MAX_NAMESPACES 128u
-#define NVME_RESETS_MAX 3u /* in a row, without a single command finished in between */
+#define NVME_RESETS_MAX 3u                                  /* in a row, without a single command finished in between */
 #define NVME_READY_TIMEOUT_MIN (5 * NANOSECONDS_PER_SECOND) /* CAP.TO is zero or too small on some controllers */
+/* To let go of all commands in a reset: must end before block.c loses its patience (BLOCK_RESET_GRACE). */
+#define NVME_DISABLE_TIMEOUT_MAX (BLOCK_RESET_GRACE - 5 * NANOSECONDS_PER_SECOND)
 #define NVME_ADMIN_TIMEOUT (15 * NANOSECONDS_PER_SECOND)
 #define NVME_SHUTDOWN_TIMEOUT (45 * NANOSECONDS_PER_SECOND)
 #define NVME_CHECK_INTERVAL (10 * NANOSECONDS_PER_MILLISECOND) /* of CSTS, while commands are in flight */
@@ -47,6 +49,7 @@ struct nvme_queue {
 struct nvme_slot {
     bool busy;
     uint8_t generation; /* upper half of the command identifier: an answer that comes twice is noticed */
+    bool late;          /* past its deadline when the reset that is under way began */
     struct block_request *request;
     struct nvme_result *result;
 };
@@ -92,8 +95,7 @@ struct nvme_controller {
     uint64_t deadline;    /* of this state */
     uint64_t quiet_until; /* no register access before */
     uint64_t next_check;
-    uint64_t reset_time; /* when the last reset began: requests late then end with ERROR_TIMEOUT */
-    unsigned resets;     /* in a row */
+    unsigned resets; /* in a row */
     struct error failure;
 
     struct nvme_result admin_result; /* one admin command at a time */
@@ -131,7 +133,9 @@ size_t nvme_memory_size(const struct nvme_controller *controller);
 void nvme_memory_layout(struct nvme_controller *controller, uint8_t *base, uint64_t address);
 /* Both queue pairs empty, as after a controller reset. */
 void nvme_queues_clear(struct nvme_controller *controller);
-/* Ends all I/O commands: those past their deadline with ERROR_TIMEOUT, others ERROR_ABORTED. No DMA may be going on. */
+/* Notes which requests are past their deadline now, at the beginning of a reset. */
+void nvme_mark_late(struct nvme_controller *controller);
+/* Ends all I/O commands: those that were late with ERROR_TIMEOUT, others with ERROR_ABORTED. No DMA may be going on. */
 void nvme_abort_all(struct nvme_controller *controller);
 /* Forgets all I/O commands without ending their requests (block_device_die() does that). */
 void nvme_forget_all(struct nvme_controller *controller);

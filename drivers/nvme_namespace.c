@@ -222,8 +222,7 @@ static void namespace_geometry(struct nvme_namespace *namespace, const struct nv
     geometry->max_transfer = controller->max_transfer;
     geometry->optimal_transfer =
         controller->max_transfer < NVME_OPTIMAL_TRANSFER ? controller->max_transfer : NVME_OPTIMAL_TRANSFER;
-    geometry->queue_depth =
-        controller->slot_count < NVME_QUEUE_DEPTH ? controller->slot_count : NVME_QUEUE_DEPTH;
+    geometry->queue_depth = controller->slot_count < NVME_QUEUE_DEPTH ? controller->slot_count : NVME_QUEUE_DEPTH;
     geometry->buffer_alignment = 4; /* 4.3: pointers are multiples of four */
     geometry->max_discard = controller->discard ? NVME_MAX_DISCARD : 0;
     /* Not bound by MDTS as specified, but drives exist that think so. */

@@ -23,7 +23,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures are read i
 #define NVME_DOORBELLS 0x1000u
 
 /* 3.1.1: CAP */
-#define NVME_CAP_MQES(cap) ((uint32_t)((cap)&0xffffu)) /* 0's based */
+#define NVME_CAP_MQES(cap) ((uint32_t)((cap)&0xffffu))     /* 0's based */
 #define NVME_CAP_TO(cap) ((uint32_t)((cap) >> 24 & 0xffu)) /* units of 500 ms */
 #define NVME_CAP_DSTRD(cap) ((uint32_t)((cap) >> 32 & 0xfu))
 #define NVME_CAP_CSS_NVM (1ull << 37)
@@ -115,12 +115,12 @@ struct nvme_identify_controller {
     uint8_t max_transfer; /* MDTS: power of two of CAP.MPSMIN units; 0: no limit */
     uint16_t controller_id;
     uint32_t version;
-    uint32_t resume_latency;  /* RTD3R, microseconds */
+    uint32_t resume_latency;   /* RTD3R, microseconds */
     uint32_t shutdown_latency; /* RTD3E, microseconds; 0: not reported */
     uint8_t reserved1[19];
     uint8_t controller_type; /* 0: not reported, 1: I/O */
     uint8_t reserved2[404];
-    uint32_t namespaces; /* NN, at 516 */
+    uint32_t namespaces;        /* NN, at 516 */
     uint16_t optional_commands; /* ONCS, at 520 */
     uint16_t fused;
     uint8_t format_attributes;
@@ -146,8 +146,8 @@ struct nvme_lba_format {
 struct nvme_identify_namespace {
     uint64_t size, capacity, used; /* logical blocks */
     uint8_t features;
-    uint8_t formats;  /* NLBAF, 0's based */
-    uint8_t format;   /* FLBAS: bits 3:0 and, since 2.0, 6:5 above them */
+    uint8_t formats; /* NLBAF, 0's based */
+    uint8_t format;  /* FLBAS: bits 3:0 and, since 2.0, 6:5 above them */
     uint8_t metadata_capabilities;
     uint8_t protection_capabilities;
     uint8_t protection; /* DPS */

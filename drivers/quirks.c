@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "drivers/quirks.h"
 
-static const char slow_ready[] = "CSTS gives wrong values, or the controller hangs, when read soon after CC.EN has changed";
+static const char slow_ready[] =
+    "CSTS gives wrong values, or the controller hangs, when read soon after CC.EN has changed";
 static const char write_zeroes[] = "Write Zeroes is announced but does not work reliably";
 
 static const struct quirk_entry quirk_table[] = {
