@@ -6,13 +6,16 @@
  * disk, the emulated device of the tests. One conformance test runs against all of them.
  *
  * Rules for implementers:
- * - submit() never blocks. It returns 0 and owns the request, or -ERROR_FULL (nothing happened; ask again after a step).
+ * - submit() never blocks. It returns 0 and owns the request, or -ERROR_FULL (nothing happened; ask again after a step), or
+ *   one of the refusals that block_submit() knows. Ranges, alignment and capabilities have been checked before.
  * - every accepted request is ended exactly once by block_complete(), also on reset and unplug, never from inside submit().
  * - poll() reaps and never waits. Completions may come in any order.
  * - reset() is called when a request passed its deadline: it must end every request it holds (the late ones with
  *   ERROR_TIMEOUT, the others with ERROR_ABORTED, which block.c sends again) and bring the device back, or call
  *   block_device_die(). It may not run the loop; a slow recovery goes on in poll() while submit() answers ERROR_FULL.
- *   After a failed reset, no DMA memory is reused before bus mastering is off.
+ *   After a failed reset, no DMA memory is reused before bus mastering is off. Requests that reset() leaves unended get
+ *   a grace of BLOCK_RESET_GRACE to be ended by poll(); then the device is declared dead.
+ *   reset NULL: nothing can hang here, or a device below keeps the deadlines (slices).
  * - shutdown() flushes what must be flushed and leaves the hardware quiet; no request is in flight then. It may wait,
  *   bounded by deadlines.
  * - a request within geometry.max_transfer and its alignment is never answered with "too large".
@@ -34,7 +37,10 @@ struct block_request {
     uint64_t count;        /* logical blocks; 0 for flush */
     struct buffer *buffer; /* data of read and write at buffer->data + offset; offset a multiple of 512 */
     size_t offset;
-    /* Called from the outermost loop step, exactly once. The request is free for reuse then. NULL: look at `ended`. */
+    /*
+     * Called from the outermost loop step, exactly once. The request is free for reuse then. NULL: look at `ended`, which
+     * is set as soon as the completion is reaped, at any depth.
+     */
     void (*done)(struct block_request *request);
     void *context;    /* the submitter's */
     uint64_t timeout; /* nanoseconds for this request; 0: by operation class */
@@ -48,6 +54,9 @@ struct block_request {
     struct block_device *device;
     uint64_t deadline;
     unsigned attempts;
+    bool in_flight; /* held by the implementer */
+    bool late;      /* passed its deadline; a reset has been asked for */
+    bool resetting; /* a reset left it unended; its deadline is the grace now */
     struct completion completion;
     struct block_request *next, *previous; /* in flight, in order of submission */
     struct block_request *driver_next;     /* the driver's own queue */
@@ -101,8 +110,15 @@ struct block_device {
     struct block_request *again_first, *again_last; /* aborted, waiting to be sent again */
     unsigned in_flight;
     uint64_t next_deadline_check;
+    bool polling;          /* poll() is under way */
+    struct buffer bounce;  /* of block_read_bytes() and block_write_bytes() */
+    bool bounce_busy;
     struct block_device *registry_next;
 };
+
+/* Policy: how often a request that was aborted by another one's reset is sent, and how long a reset may take. */
+#define BLOCK_ATTEMPTS 3
+#define BLOCK_RESET_GRACE (30 * NANOSECONDS_PER_SECOND)
 
 /* Deadlines by class of operation, nanoseconds; policy, generous for slow disks. */
 uint64_t block_timeout(enum block_operation operation);
@@ -113,8 +129,9 @@ int block_device_start(struct block_device *device, struct error *error);
 void block_device_stop(struct block_device *device);
 
 /*
- * Sends a request. 0, or -ERROR_FULL, or, at once and without any completion: -ERROR_OUT_OF_RANGE, -ERROR_WRITE_PROTECTED,
- * -ERROR_UNSUPPORTED (no discard here), -ERROR_GONE.
+ * Sends a request. 0, or -ERROR_FULL, or, at once and without any completion: -ERROR_OUT_OF_RANGE (also a buffer that is too
+ * small or not aligned, a transfer larger than the device takes), -ERROR_WRITE_PROTECTED, -ERROR_UNSUPPORTED (no discard
+ * here), -ERROR_GONE.
  */
 int block_submit(struct block_device *device, struct block_request *request);
 /* For implementers: ends an accepted request. status 0 or negative code. */

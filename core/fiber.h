@@ -28,8 +28,26 @@ bool fiber_finished(const struct fiber *fiber);
 bool fiber_abandoned(const struct fiber *fiber);
 /* Ends the running fiber where it stands; does not return. */
 _Noreturn void fiber_abandon(void);
-/* Frees stack and arena. The fiber need not be finished: an unfinished one is dropped. Not from inside the fiber. */
+/*
+ * Frees stack and arena. The fiber need not be finished: an unfinished one is dropped, after what it left behind has been
+ * cleaned up (below; may run the loop). Not from inside the fiber. NULL is fine.
+ */
 void fiber_destroy(struct fiber *fiber);
+
+/*
+ * What code on a fiber would leave behind if the fiber were dropped in the middle of it: a request in flight on the fiber's
+ * stack, a buffer. Embedded in the code's frame. When the fiber is dropped or abandoned, the newest first: the loop
+ * runs until ready(context) is true (NULL: at once; it must become true by itself, by polling alone), then run(context)
+ * is called on the dropper's stack. Outside a fiber both calls do nothing.
+ */
+struct fiber_cleanup {
+    bool (*ready)(void *context);
+    void (*run)(void *context); /* may be NULL */
+    void *context;
+    struct fiber_cleanup *next;
+};
+void fiber_cleanup_push(struct fiber_cleanup *cleanup);
+void fiber_cleanup_pop(struct fiber_cleanup *cleanup);
 
 /* Yields until done(context), or the deadline; used by loop_wait(). */
 bool fiber_wait(bool (*done)(void *context), void *context, uint64_t deadline);

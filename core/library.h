@@ -15,6 +15,7 @@
 struct platform;
 struct arena;
 
+/* NULL: gives everything that was allocated outside of fibers back (tests, at their end). */
 void library_init(struct platform *platform);
 
 void *library_malloc(size_t size);
@@ -28,7 +29,10 @@ void *library_memalign(size_t alignment, size_t size);
 _Noreturn void library_exit(int status);
 _Noreturn void library_abort(void);
 
-/* A bounded heap that can be dropped whole. */
+/*
+ * A bounded heap that can be dropped whole. It grows in chunks from the platform up to `limit` bytes, its own bookkeeping
+ * included. A free or realloc of what was never allocated, or of damaged memory, ends the fiber (library_abort).
+ */
 struct arena *arena_create(struct platform *platform, size_t limit);
 void arena_destroy(struct arena *arena);
 size_t arena_in_use(const struct arena *arena); /* bytes, for tests and reports */

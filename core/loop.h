@@ -32,6 +32,8 @@ struct loop {
     struct pollable *pollables;
     struct completion *first, **last; /* reaped, not yet dispatched, in order */
     struct fiber *fibers;             /* all live fibers */
+    struct fiber *fibers_next;        /* where fibers_resume() stands */
+    struct loop_cursor *cursors;      /* walks over the pollables that are under way (loop.c's own) */
     unsigned depth;                   /* nested loop_step() calls */
     /*
      * Called when a step found nothing to do: a chance to compute (compress a chunk). Returns true if it did something.
@@ -50,11 +52,17 @@ void loop_complete(struct loop *loop, struct completion *completion);
 /* Takes a queued completion back (its owner goes away). */
 void loop_forget(struct loop *loop, struct completion *completion);
 
-/* Polls, dispatches, resumes. True when anything happened. */
+/* Polls, dispatches, resumes. True when anything happened. Inside another step it only polls. */
 bool loop_step(struct loop *loop);
 /*
+ * Only polls, also when no step is under way: for calls that come from outside (published disks). What has no callback
+ * (a request with done NULL) is seen to end here; what has one is dispatched by the next outermost step.
+ */
+bool loop_poll(struct loop *loop);
+/*
  * Runs until done(context) is true; returns true, or false at the deadline (UINT64_MAX: none). On a fiber it yields to the loop,
- * elsewhere it steps the loop itself, calls idle, and lets the platform wait when there is nothing to do.
+ * elsewhere it steps the loop itself, calls idle, and lets the platform wait when there is nothing to do. Inside another step
+ * (from a completion callback) it only polls, so `done` must not depend on a callback there.
  */
 bool loop_wait(struct loop *loop, bool (*done)(void *context), void *context, uint64_t deadline);
 /* The same for a flag that a completion callback sets. */

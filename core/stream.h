@@ -49,6 +49,7 @@ struct stream {
     uint64_t size;              /* bytes when opened, UINT64_MAX when unknown (a pipe) */
     char name[ERROR_DEVICE_MAX]; /* for messages */
     struct pollable pollable;
+    unsigned in_flight; /* stream.c's own */
 };
 
 void stream_start(struct stream *stream);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/block.h"
+
+void block_registry_init(struct block_registry *registry)
+{
+    registry->first = NULL;
+    registry->last = &registry->first;
+}
+
+void block_registry_add(struct block_registry *registry, struct block_device *device)
+{
+    device->registry_next = NULL;
+    *registry->last = device;
+    registry->last = &device->registry_next;
+}
+
+void block_registry_remove(struct block_registry *registry, struct block_device *device)
+{
+    struct block_device **link = &registry->first;
+
+    while (*link && *link != device)
+        link = &(*link)->registry_next;
+    if (!*link)
+        return;
+    *link = device->registry_next;
+    if (!*link)
+        registry->last = link;
+    device->registry_next = NULL;
+}
+
+static void list_candidates(const struct block_registry *registry, const char *name, size_t size, char *text,
+                            size_t text_size)
+{
+    size_t at = 0;
+
+    text[0] = '\0';
+    for (const struct block_device *device = registry->first; device; device = device->registry_next) {
+        if (strncmp(device->name, name, size) != 0)
+            continue;
+        int wrote = snprintf(text + at, text_size - at, "%s%s", at ? ", " : "", device->name);
+        if (wrote < 0 || (size_t)wrote >= text_size - at)
+            return;
+        at += (size_t)wrote;
+    }
+}
+
+int block_registry_find(struct block_registry *registry, const char *name, struct block_device **device,
+                        struct error *error)
+{
+    size_t size = strlen(name);
+    struct block_device *exact = NULL, *prefixed = NULL;
+    unsigned exacts = 0, prefixes = 0;
+
+    for (struct block_device *at = registry->first; at; at = at->registry_next) {
+        if (strncmp(at->name, name, size) != 0)
+            continue;
+        prefixed = at;
+        prefixes++;
+        if (at->name[size] == '\0') {
+            exact = at;
+            exacts++;
+        }
+    }
+    if (!size || !prefixes)
+        return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK, NULL);
+    if (exacts == 1 || (!exacts && prefixes == 1)) {
+        *device = exact ? exact : prefixed;
+        return 0;
+    }
+    char candidates[ERROR_DETAIL_MAX];
+    list_candidates(registry, name, size, candidates, sizeof(candidates));
+    return error_set(error, ERROR_AMBIGUOUS, OPERATION_OPEN, name, ERROR_NO_BLOCK, "%s", candidates);
+}
+
+void block_text(char *to, size_t to_size, const void *from, size_t from_size, bool swap)
+{
+    const uint8_t *bytes = from;
+    size_t at = 0;
+
+    if (!to_size)
+        return;
+    for (size_t i = 0; i < from_size && at + 1 < to_size; i++) {
+        size_t index = swap ? i ^ 1 : i;
+        uint8_t byte = index < from_size ? bytes[index] : 0;
+        if (byte < ' ' || byte > '~' || (byte == ' ' && at == 0))
+            continue;
+        to[at++] = (char)byte;
+    }
+    while (at && to[at - 1] == ' ')
+        at--;
+    to[at] = '\0';
+}
