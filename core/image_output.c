@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The writer's second half: volumes, headers, segments on their way to the stream, and the end of the image.
+ *
+ * Names: without a split the image is volume 0. With one, or when the store limits a volume and the planned contents might not fit
+ * into it, volumes are numbered from 1.
+ */
+#include <string.h>
+
+#include "core/image_writer.h"
+
+/* Entries, maps and frames, even of chunks with one page in use: less than 1/16 of the bytes in use, and runs on top. */
+#define OVERHEAD_DIVISOR 16
+#define OVERHEAD_FIXED   (2ULL * 1024 * 1024)
+
+int writer_fail(struct image_writer *writer, enum error_code code, const char *detail)
+{
+    if (!writer->status)
+        writer->status =
+            error_set(&writer->error, code, OPERATION_WRITE, writer->store->name, writer->image_offset, "%s", detail);
+    return writer->status;
+}
+
+static int add_row(struct image_writer *writer, const struct image_row *row)
+{
+    struct row_page *page = writer->last_rows;
+
+    if (!page || page->count == TABLE_ROWS_MAX) {
+        struct row_page *new = platform_allocate(writer->loop->platform, sizeof *new);
+        if (!new)
+            return writer_fail(writer, ERROR_NO_MEMORY, "segment table");
+        new->next = NULL;
+        new->count = 0;
+        if (page)
+            page->next = new;
+        else
+            writer->first_rows = new;
+        writer->last_rows = page = new;
+    }
+    row_store(page->frame + TABLE_ROWS + (size_t)page->count * ROW_SIZE, row);
+    page->count++;
+    tally_row(&writer->tally, row);
+    return 0;
+}
+
+/* Writes and waits; for headers and the end. */
+static int put(struct image_writer *writer, const void *data, size_t size)
+{
+    if (writer->status)
+        return writer->status;
+    writer->status = stream_write(writer->stream, writer->volume_bytes, data, size, &writer->error);
+    writer->volume_bytes += size;
+    writer->image_offset += size;
+    return writer->status;
+}
+
+static int put_header(struct image_writer *writer, unsigned kind)
+{
+    size_t size = header_size(&writer->description);
+    uint8_t *frame = platform_allocate(writer->loop->platform, size);
+
+    if (!frame)
+        return writer_fail(writer, ERROR_NO_MEMORY, "header");
+    header_build(frame, &writer->description, kind, writer->volume, writer->image_offset, &writer->chain);
+    tally_seek_frame(&writer->tally, size, 0);
+    if (kind == HEAD_FIRST) {
+        memcpy(writer->tally.head_hash, writer->chain.last, IMAGE_HASH_SIZE);
+    } else {
+        struct image_row row = {.kind = kind, .frame = (uint32_t)size, .entries = writer->volume};
+        row.stored = (uint32_t)size + (kind == HEAD_VOLUME ? LEAD_SIZE : 0);
+        memcpy(row.hash, writer->chain.last, IMAGE_HASH_SIZE);
+        add_row(writer, &row);
+    }
+    put(writer, frame, size);
+    platform_release(writer->loop->platform, frame);
+    return writer->status;
+}
+
+/* Opens the volume and begins it. */
+static int begin_volume(struct image_writer *writer)
+{
+    if (writer->volume > VOLUMES_MAX)
+        return writer_fail(writer, ERROR_NO_SPACE, "more than 999 volumes would be needed; make them bigger");
+    writer->status = writer->store->open(writer->store, writer->volume, true, &writer->stream, &writer->error);
+    if (writer->status)
+        return writer->status;
+    writer->volume_bytes = 0;
+    writer->tally.totals.volumes++;
+    tally_seek_frame(&writer->tally, LEAD_SIZE, 0);
+    put(writer, lead_frame, LEAD_SIZE);
+    return writer->status ? writer->status : put_header(writer, writer->volume > 1 ? HEAD_VOLUME : HEAD_FIRST);
+}
+
+static int next_volume(struct image_writer *writer)
+{
+    int status = stream_flush(writer->stream, &writer->error);
+    int closed = stream_close(writer->stream, status ? NULL : &writer->error);
+
+    writer->stream = NULL;
+    writer->status = status ? status : closed;
+    if (writer->status)
+        return writer->status;
+    writer->volume++;
+    return begin_volume(writer);
+}
+
+/* More than the image can come to. */
+static uint64_t size_bound(const struct image_description *description)
+{
+    uint64_t used = description->planned_used_bytes;
+
+    if (!used || used > description->disk_bytes)
+        used = description->disk_bytes;
+    return used + used / OVERHEAD_DIVISOR + zero_run_size(description->disk_bytes) + OVERHEAD_FIXED;
+}
+
+int output_start(struct image_writer *writer, uint64_t split)
+{
+    const struct image_description *description = &writer->description;
+    uint64_t store_limit = writer->store->max_volume_bytes ? writer->store->max_volume_bytes : UINT64_MAX;
+    uint64_t head = header_size(description);
+    uint64_t least = LEAD_SIZE + head + INDEX_ROOM + writer->chunk_bound + ZERO_FRAME_SIZE;
+
+    if (head > HEAD_SIZE_MAX)
+        return writer_fail(writer, ERROR_OUT_OF_RANGE, "the partition table is too big for the header");
+    if (!split && store_limit < UINT64_MAX - least && store_limit < size_bound(description) + least)
+        split = store_limit;
+    if (split > store_limit)
+        split = store_limit;
+    if (split && split < least)
+        return error_set(&writer->error, ERROR_OUT_OF_RANGE, OPERATION_OPEN, writer->store->name, ERROR_NO_BLOCK,
+                         "volumes of this image need %llu bytes at least", (unsigned long long)least),
+               writer->status = -ERROR_OUT_OF_RANGE;
+    writer->volume_limit = split ? split : store_limit;
+    writer->volume = split ? 1 : 0;
+    if (writer->volume_limit - least < writer->segment_limit - writer->chunk_bound)
+        writer->segment_limit = writer->volume_limit - least + writer->chunk_bound + ZERO_FRAME_SIZE;
+    return begin_volume(writer);
+}
+
+/* --- a segment on its way --- */
+
+static void seal_index(struct image_writer *writer, struct segment *segment)
+{
+    struct image_index *index = segment->index;
+    size_t maps_at = INDEX_ENTRIES + (size_t)index->entries * ENTRY_SIZE;
+
+    frame_begin(index->frame, TAG_INDEX, &writer->chain, writer->image_offset);
+    store_le64(index->frame + INDEX_AT_DISK_OFFSET, index->disk_offset);
+    store_le64(index->frame + INDEX_AT_PLAIN, index->plain);
+    store_le64(index->frame + INDEX_AT_STORED, index->stored);
+    store_le32(index->frame + INDEX_AT_REGION, index->region);
+    store_le32(index->frame + INDEX_AT_ENTRIES, index->entries);
+    store_le32(index->frame + INDEX_AT_MAP_BYTES, index->map_bytes);
+    store_le32(index->frame + INDEX_AT_FLAGS, 0);
+    store_le64(index->frame + INDEX_AT_RESERVED, 0);
+    memcpy(index->frame + maps_at, segment->maps, index->map_bytes);
+    frame_seal(index->frame, index->size, &writer->chain);
+}
+
+static size_t index_frame_size(const struct image_index *index)
+{
+    return INDEX_ENTRIES + (size_t)index->entries * ENTRY_SIZE + index->map_bytes + FRAME_HASH_SIZE;
+}
+
+void output_segment(struct image_writer *writer)
+{
+    struct segment *segment = writer->filling;
+    struct image_index *index = segment->index;
+
+    writer->filling = segment == &writer->segments[0] ? &writer->segments[1] : &writer->segments[0];
+    index->size = index_frame_size(index);
+    uint64_t total = index->size + index->stored;
+    if (total > writer->volume_limit - writer->volume_bytes) {
+        if (!writer->volume) {
+            writer_fail(writer, ERROR_NO_SPACE, "the file would become bigger than its volume allows; split the image");
+            return;
+        }
+        if (next_volume(writer))
+            return;
+    }
+    seal_index(writer, segment);
+    tally_index(&writer->tally, index);
+    struct image_row row = {
+        .kind = ROW_SEGMENT,
+        .plain = index->plain,
+        .stored = (uint32_t)total,
+        .frame = (uint32_t)index->size,
+        .entries = index->entries,
+        .region = index->region,
+    };
+    memcpy(row.hash, writer->chain.last, IMAGE_HASH_SIZE);
+    if (add_row(writer, &row))
+        return;
+    writer->sending = segment;
+    writer->index_sent = writer->flush_sent = false;
+    output_pump(writer);
+}
+
+static void request_ended(struct image_writer *writer, const struct stream_request *request)
+{
+    writer->in_flight--;
+    writer->events++;
+    if (request->status || (request->operation == STREAM_WRITE && request->transferred < request->size)) {
+        enum error_code code = request->status ? (enum error_code)-request->status : ERROR_NO_SPACE;
+        writer_fail(writer, code, "the image cannot be written");
+        if (!writer->error.raw_status)
+            writer->error.raw_status = request->raw_status;
+    }
+    if (!writer->in_flight && (writer->flush_sent || writer->status))
+        writer->sending = NULL;
+    output_pump(writer);
+}
+
+static void index_done(struct stream_request *request)
+{
+    request_ended(request->context, request);
+}
+
+static void piece_done(struct stream_request *request)
+{
+    struct piece *piece = request->context;
+    struct image_writer *writer = piece->writer;
+
+    piece->next = writer->free_pieces;
+    writer->free_pieces = piece;
+    writer->pieces_free++;
+    request_ended(writer, request);
+}
+
+static void flush_done(struct stream_request *request)
+{
+    request_ended(request->context, request);
+}
+
+/* True when the stream took it. */
+static bool submit(struct image_writer *writer, struct stream_request *request)
+{
+    int status = stream_submit(writer->stream, request);
+
+    if (status == -ERROR_FULL)
+        return false;
+    if (status) {
+        writer_fail(writer, (enum error_code)-status, "the image cannot be written");
+        return false;
+    }
+    writer->in_flight++;
+    writer->volume_bytes += request->size;
+    writer->image_offset += request->size;
+    return true;
+}
+
+void output_pump(struct image_writer *writer)
+{
+    struct segment *segment;
+
+    while ((segment = writer->sending) != NULL && !writer->status && !writer->flush_sent) {
+        struct piece *piece = segment->first;
+
+        if (!writer->index_sent) {
+            segment->request = (struct stream_request){.operation = STREAM_WRITE, .offset = writer->volume_bytes,
+                                                       .data = segment->index->frame, .size = segment->index->size,
+                                                       .done = index_done, .context = writer};
+            if (!submit(writer, &segment->request))
+                break;
+            writer->index_sent = true;
+        } else if (piece) {
+            piece->request = (struct stream_request){.operation = STREAM_WRITE, .offset = writer->volume_bytes,
+                                                     .data = piece->data, .size = piece->used,
+                                                     .done = piece_done, .context = piece};
+            segment->first = piece->next;
+            if (!submit(writer, &piece->request)) {
+                segment->first = piece;
+                break;
+            }
+        } else {
+            writer->flush = (struct stream_request){.operation = STREAM_FLUSH, .done = flush_done, .context = writer};
+            if (!submit(writer, &writer->flush))
+                break;
+            writer->flush_sent = true;
+        }
+    }
+    if (writer->status && !writer->in_flight)
+        writer->sending = NULL;
+}
+
+static bool nothing_in_flight(void *context)
+{
+    struct image_writer *writer = context;
+
+    output_pump(writer);
+    return !writer->in_flight && !writer->sending;
+}
+
+void output_drain(struct image_writer *writer)
+{
+    loop_wait(writer->loop, nothing_in_flight, writer, UINT64_MAX);
+}
+
+/* --- the end --- */
+
+static int put_table(struct image_writer *writer)
+{
+    uint64_t first_row = 0;
+
+    for (struct row_page *page = writer->first_rows; page && !writer->status; page = page->next) {
+        size_t size = TABLE_SIZE(page->count);
+
+        memset(page->frame, 0, TABLE_ROWS);
+        frame_begin(page->frame, TAG_TABLE, &writer->chain, writer->image_offset);
+        store_le64(page->frame + TABLE_AT_FIRST_ROW, first_row);
+        store_le32(page->frame + TABLE_AT_ROWS, page->count);
+        frame_seal(page->frame, size, &writer->chain);
+        tally_seek_frame(&writer->tally, size, 0);
+        first_row += page->count;
+        put(writer, page->frame, size);
+    }
+    return writer->status;
+}
+
+static int put_seek_table(struct image_writer *writer)
+{
+    uint8_t header[FRAME_SKIP_HEADER], footer[SEEK_FOOTER_SIZE];
+
+    seek_table_ends(writer->seek.frames, header, footer);
+    put(writer, header, sizeof header);
+    for (struct seek_page *page = writer->seek.first; page && !writer->status; page = page->next)
+        put(writer, page->entries, (size_t)page->count * SEEK_ENTRY_SIZE);
+    return put(writer, footer, sizeof footer);
+}
+
+/* Closing header, table and trailer stand together in the last volume, with the seek table if it fits. */
+static uint64_t end_size(const struct image_writer *writer, uint64_t more_rows, bool seek_table)
+{
+    uint64_t rows = writer->tally.rows + more_rows;
+    uint64_t frames = writer->seek.frames + 4 + rows / TABLE_ROWS_MAX + 2 * more_rows;
+
+    return header_size(&writer->description) + table_bytes(rows) + TRAILER_SIZE +
+           (seek_table ? SEEK_TABLE_SIZE(frames) : 0);
+}
+
+static int place_end(struct image_writer *writer, bool *seek_table)
+{
+    uint64_t begin = LEAD_SIZE + header_size(&writer->description);
+    uint64_t left = writer->volume_limit - writer->volume_bytes;
+
+    *seek_table = !writer->seek.dropped;
+    if (end_size(writer, 1, *seek_table) <= left)
+        return 0;
+    if (end_size(writer, 1, false) <= left) {
+        *seek_table = false;
+        return 0;
+    }
+    if (!writer->volume || end_size(writer, 2, false) > writer->volume_limit - begin)
+        return writer_fail(writer, ERROR_NO_SPACE, "the segment table does not fit into a volume; make volumes bigger");
+    if (end_size(writer, 2, *seek_table) > writer->volume_limit - begin)
+        *seek_table = false;
+    return next_volume(writer);
+}
+
+int output_end(struct image_writer *writer)
+{
+    uint8_t trailer[TRAILER_SIZE];
+    bool seek_table;
+
+    if (place_end(writer, &seek_table) || put_header(writer, HEAD_CLOSING) || put_table(writer))
+        return writer->status;
+    tally_seek_frame(&writer->tally, TRAILER_SIZE, 0);
+    seek_table = seek_table && !writer->seek.dropped;
+    trailer_build(trailer, &writer->tally, seek_table, writer->image_offset, &writer->chain);
+    put(writer, trailer, sizeof trailer);
+    if (seek_table)
+        put_seek_table(writer);
+    if (!writer->status)
+        writer->status = stream_flush(writer->stream, &writer->error);
+    if (!writer->status) {
+        struct stream *stream = writer->stream;
+        writer->stream = NULL;
+        writer->status = stream_close(stream, &writer->error);
+    }
+    return writer->status;
+}
