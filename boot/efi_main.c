@@ -1,30 +1,132 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The first light: says its version on the emulator's debug port and leaves through its exit port. */
-#include <efi.h>
+/*
+ * Where the firmware comes in. The application stays in boot services from here to its end: it sets the platform up, lets machine.c run
+ * the command, and leaves the machine as it was found.
+ */
+#include <eidolon_musl.h>
+#include <string.h>
 
+#include "boot/efi_emulator.h"
+#include "boot/libc_glue.h"
+#include "core/library.h"
 #include "version.h"
 
-static void write_port8(uint16_t port, uint8_t value)
+#define LOAD_OPTIONS_UNITS (MACHINE_LINE_MAX - 1)
+
+/* Too big for the firmware's stack, and there is one machine only. */
+static struct firmware the_firmware;
+static struct machine the_machine;
+
+/* Cuts the program's own name off, which the shell puts in front and boot options do not: it ends in ".efi". */
+static char *skip_program(char *line)
 {
-    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+    char *word = line, *end;
+
+    while (*word == ' ')
+        word++;
+    bool quoted = *word == '"';
+    end = word + quoted;
+    while (*end && (quoted ? *end != '"' : *end != ' '))
+        end++;
+    size_t length = (size_t)(end - word);
+    if (length < 4)
+        return word;
+    const char *suffix = end - 4;
+    if (suffix[0] != '.' || (suffix[1] | 0x20) != 'e' || (suffix[2] | 0x20) != 'f' || (suffix[3] | 0x20) != 'i')
+        return word;
+    end += quoted && *end == '"';
+    while (*end == ' ')
+        end++;
+    return end;
 }
 
-static void write_port32(uint16_t port, uint32_t value)
+/*
+ * Load options are text from the shell and from boot options that were made for us. Firmware puts other things there too (a description, a
+ * binary blob): what is not text throughout is no command.
+ */
+static void read_load_options(struct firmware *firmware, EFI_LOADED_IMAGE *loaded, char *command, size_t size)
 {
-    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+    const CHAR16 *options = loaded->LoadOptions;
+    char line[MACHINE_LINE_MAX];
+    size_t units = loaded->LoadOptionsSize / sizeof(CHAR16);
+
+    command[0] = 0;
+    if (!options || !units)
+        return;
+    if (units > LOAD_OPTIONS_UNITS) {
+        platform_log(&firmware->platform, LOG_WARNING, "the load options are too long and are ignored");
+        return;
+    }
+    units = ucs2_length(options, units);
+    for (size_t i = 0; i < units; i++)
+        if (options[i] < ' ' || options[i] > 0xfffd)
+            return;
+    text_from_ucs2(line, sizeof(line), options, units);
+    const char *rest = skip_program(line);
+    size_t length = strlen(rest);
+    if (length >= size)
+        return;
+    memcpy(command, rest, length + 1);
+}
+
+_Noreturn void machine_panic(const char *message)
+{
+    struct firmware *firmware = &the_firmware;
+    EFI_INPUT_KEY key;
+
+    firmware_log(&firmware->platform, LOG_ERROR, message);
+    if (the_machine.emulator_exit)
+        machine_emulator_exit(1);
+    static const char advice[] = "Eidolon cannot go on. Press a key to restart the machine.\n";
+    firmware_console_write(firmware, advice, sizeof(advice) - 1);
+    firmware->key_count = 0;
+    firmware_read_key(firmware, &key, UINT64_MAX);
+    firmware->system->RuntimeServices->ResetSystem(EfiResetCold, EFI_ABORTED, 0, NULL);
+    for (;;)
+        processor_pause();
+}
+
+static void leave(struct firmware *firmware, enum machine_end end)
+{
+    if (end == END_REBOOT)
+        firmware->system->RuntimeServices->ResetSystem(EfiResetCold, EFI_SUCCESS, 0, NULL);
+    if (end == END_POWER_OFF)
+        firmware->system->RuntimeServices->ResetSystem(EfiResetShutdown, EFI_SUCCESS, 0, NULL);
 }
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
 {
-    static const char banner[] = "Eidolon " EIDOLON_VERSION "\n";
+    struct firmware *firmware = &the_firmware;
+    struct machine *machine = &the_machine;
+    EFI_GUID guid = LOADED_IMAGE_PROTOCOL;
+    char answer[8];
 
-    (void)image;
-    (void)system;
-    for (unsigned i = 0; banner[i]; i++) {
-        write_port8(0x403, (uint8_t)banner[i]);
-    }
-    write_port32(0x501, 0);
-    return EFI_SUCCESS;
+    musl_start();
+    firmware_start(firmware, image, system);
+    libc_start(&firmware->platform);
+    library_init(&firmware->platform);
+    machine->firmware = firmware;
+    machine->platform = &firmware->platform;
+    loop_init(&machine->loop, machine->platform);
+    block_registry_init(&machine->registry);
+
+    machine_devices_prepare(machine);
+    machine->emulator_exit = emulator_text(firmware, "opt/eidolon/exit", answer, sizeof(answer));
+    EFI_LOADED_IMAGE *loaded = firmware_handle_protocol(firmware, image, &guid);
+    if (!emulator_text(firmware, "opt/eidolon/command", machine->command, sizeof(machine->command)) && loaded)
+        read_load_options(firmware, loaded, machine->command, sizeof(machine->command));
+
+    int code = machine_run(machine);
+
+    machine_devices_stop(machine);
+    enum machine_end end = machine->end;
+    bool emulator_exit = machine->emulator_exit;
+    firmware_stop(firmware);
+    if (emulator_exit)
+        machine_emulator_exit(code);
+    leave(firmware, end);
+    /* A status that scripts of the shell can tell apart: %lasterror% shows the exit code. */
+    return code ? EFIERR(0x1000 | (UINTN)code) : EFI_SUCCESS;
 }

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Finding the machine's disks: connect what may be one, take the controllers that we drive ourselves, publish their disks
+ * to the firmware, and reach every other disk through the firmware's block I/O. At the end all of it goes back.
+ */
+#include "boot/efi_devices.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#if __has_include("drivers/ahci.h")
+#include "drivers/ahci.h"
+#define HAVE_AHCI
+#endif
+#include "drivers/nvme.h"
+
+#define PCI_BASE_STORAGE 0x01
+#define PCI_BASE_SYSTEM 0x08
+#define PCI_BASE_SERIAL_BUS 0x0c
+#define PCI_CLASS_USB 0x0c03
+#define PCI_CLASS_SD 0x0805
+#define VIRTIO_VENDOR 0x1af4
+#define PCI_BASE_UNCLASSIFIED 0xff
+
+static EFI_GUID block_io_guid = EFI_BLOCK_IO_PROTOCOL_GUID;
+
+/* A controller that one of our drivers has taken. */
+struct native_controller {
+    struct native_controller *next;
+    struct pci_device *pci;
+    const struct native_driver *driver;
+    void *controller;
+};
+
+struct native_driver {
+    const char *name;
+    bool (*matches)(const struct pci_device *pci);
+    int (*attach)(struct loop *loop, struct pci_device *pci, struct block_registry *registry, void **controller,
+                  struct error *error);
+    void (*detach)(void *controller);
+};
+
+static int attach_nvme(struct loop *loop, struct pci_device *pci, struct block_registry *registry, void **controller,
+                       struct error *error)
+{
+    return nvme_attach(loop, pci, registry, (struct nvme_controller **)controller, error);
+}
+
+static void detach_nvme(void *controller)
+{
+    nvme_detach(controller);
+}
+
+#ifdef HAVE_AHCI
+static int attach_ahci(struct loop *loop, struct pci_device *pci, struct block_registry *registry, void **controller,
+                       struct error *error)
+{
+    return ahci_attach(loop, pci, registry, (struct ahci_controller **)controller, error);
+}
+
+static void detach_ahci(void *controller)
+{
+    ahci_detach(controller);
+}
+#endif
+
+static const struct native_driver native_drivers[] = {
+    {"nvme", nvme_matches, attach_nvme, detach_nvme},
+#ifdef HAVE_AHCI
+    {"ahci", ahci_matches, attach_ahci, detach_ahci},
+#endif
+};
+
+/* --- connecting --- */
+
+static bool connect_function(struct pci_device *pci, void *context)
+{
+    struct firmware *firmware = context;
+    unsigned base = pci->class_code >> 16, class = pci->class_code >> 8;
+
+    /* Network and graphics are left alone: they take seconds, and no disk is behind them. */
+    if (base == PCI_BASE_STORAGE || class == PCI_CLASS_USB || class == PCI_CLASS_SD ||
+        (pci->vendor_id == VIRTIO_VENDOR && base == PCI_BASE_UNCLASSIFIED))
+        firmware->boot->ConnectController(firmware_pci_handle(pci), NULL, NULL, TRUE);
+    return true;
+}
+
+/* A firmware in a hurry has connected the boot device alone. */
+static void connect_all(struct firmware *firmware)
+{
+    EFI_GUID bridge_guid = EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL_GUID;
+    EFI_HANDLE *handles;
+    UINTN count = firmware_handles(firmware, &bridge_guid, &handles);
+
+    for (UINTN i = 0; i < count; i++)
+        firmware->boot->ConnectController(handles[i], NULL, NULL, FALSE);
+    firmware_free(firmware, handles);
+    firmware_pci_enumerate(&firmware->platform, connect_function, firmware);
+    /* Partitions and file systems of disks that were connected by half. */
+    count = firmware_handles(firmware, &block_io_guid, &handles);
+    for (UINTN i = 0; i < count; i++)
+        firmware->boot->ConnectController(handles[i], NULL, NULL, TRUE);
+    firmware_free(firmware, handles);
+}
+
+/* --- the boot disk --- */
+
+/* Names the disk that the application came from, while the firmware still has it. */
+static void find_boot_disk(struct device_set *set)
+{
+    struct firmware *firmware = set->firmware;
+    EFI_GUID image_guid = LOADED_IMAGE_PROTOCOL;
+    EFI_LOADED_IMAGE *image = firmware_handle_protocol(firmware, firmware->image, &image_guid);
+    EFI_DEVICE_PATH *path = image && image->DeviceHandle ? path_of_handle(firmware, image->DeviceHandle) : NULL;
+    EFI_HANDLE *handles;
+
+    if (!path || !(set->boot_path = path_copy(firmware, path)))
+        return;
+    UINTN count = firmware_handles(firmware, &block_io_guid, &handles);
+    for (UINTN i = 0; i < count && !set->boot_disk[0]; i++) {
+        EFI_BLOCK_IO *io = firmware_handle_protocol(firmware, handles[i], &block_io_guid);
+        EFI_DEVICE_PATH *disk_path = path_of_handle(firmware, handles[i]);
+        if (!io || !io->Media || io->Media->LogicalPartition || !disk_path || !path_begins_with(set->boot_path, disk_path))
+            continue;
+        struct firmware_disk disk = {.firmware = firmware, .handle = handles[i], .io = io, .path = disk_path};
+        firmware_disk_identify(firmware, &disk);
+        memcpy(set->boot_disk, disk.device.name, sizeof(set->boot_disk));
+    }
+    firmware_free(firmware, handles);
+    if (!set->boot_disk[0]) {
+        platform_release(&firmware->platform, set->boot_path);
+        set->boot_path = NULL;
+    }
+}
+
+bool machine_is_boot_disk(struct machine *machine, struct block_device *device)
+{
+    struct device_set *set = machine->devices;
+    struct firmware_disk *disk = firmware_disk_of(device);
+
+    if (!set || !set->boot_path)
+        return false;
+    return disk ? path_begins_with(set->boot_path, disk->path) : strcmp(set->boot_disk, device->name) == 0;
+}
+
+/* --- our own controllers --- */
+
+static void attach(struct device_set *set, const struct native_driver *driver, struct pci_device *pci)
+{
+    struct platform *platform = &set->firmware->platform;
+    struct native_controller *native = platform_allocate_zeroed(platform, sizeof(*native));
+    struct error error = {0};
+
+    if (!native)
+        return;
+    int status = driver->attach(set->loop, pci, set->registry, &native->controller, &error);
+    if (status) {
+        platform_log(platform, LOG_WARNING, "%s controller %02x:%02x.%x is left to the firmware: %s%s%s", driver->name,
+                     pci->bus, pci->device, pci->function, error_code_name((enum error_code)-status), error.detail[0] ? ", " : "",
+                     error.detail);
+        platform_release(platform, native);
+        return;
+    }
+    native->pci = pci;
+    native->driver = driver;
+    native->next = set->controllers;
+    set->controllers = native;
+}
+
+static bool attach_if_ours(struct pci_device *pci, void *context)
+{
+    struct device_set *set = context;
+
+    for (size_t i = 0; i < sizeof(native_drivers) / sizeof(native_drivers[0]); i++)
+        if (!pci->claimed && native_drivers[i].matches(pci))
+            attach(set, &native_drivers[i], pci);
+    return true;
+}
+
+/* --- the firmware's disks --- */
+
+/* A second disk that gives the same name gets a number behind it: names are never ambiguous. */
+static void make_name_unique(struct block_registry *registry, struct block_device *device)
+{
+    size_t length = strlen(device->name);
+
+    for (unsigned number = 2; number < 100; number++) {
+        bool taken = false;
+        for (struct block_device *other = registry->first; other; other = other->registry_next)
+            taken = taken || strcmp(other->name, device->name) == 0;
+        if (!taken)
+            return;
+        snprintf(device->name + length, sizeof(device->name) - length, "/%u", number);
+    }
+}
+
+static void open_firmware_disks(struct device_set *set)
+{
+    EFI_HANDLE *handles;
+    UINTN count = firmware_handles(set->firmware, &block_io_guid, &handles);
+
+    for (UINTN i = 0; i < count; i++) {
+        struct block_device *device;
+        EFI_DEVICE_PATH *path = path_of_handle(set->firmware, handles[i]);
+        if (!path || published_disk_of_path(set, path))
+            continue;
+        if (firmware_disk_open(set->loop, set->firmware, handles[i], &device) != 0)
+            continue;
+        make_name_unique(set->registry, device);
+        block_registry_add(set->registry, device);
+    }
+    firmware_free(set->firmware, handles);
+}
+
+struct block_device *devices_disk_of_path(struct device_set *set, const EFI_DEVICE_PATH *path)
+{
+    for (struct block_device *device = set->registry->first; device; device = device->registry_next) {
+        struct firmware_disk *disk = firmware_disk_of(device);
+        if (disk && path_begins_with(path, disk->path))
+            return device;
+    }
+    return published_disk_of_path(set, path);
+}
+
+bool machine_devices_prepare(struct machine *machine)
+{
+    struct device_set *set = platform_allocate_zeroed(machine->platform, sizeof(*set));
+
+    if (!set)
+        return false;
+    set->firmware = machine->firmware;
+    set->loop = &machine->loop;
+    set->registry = &machine->registry;
+    machine->devices = set;
+    find_boot_disk(set);
+    return true;
+}
+
+int machine_devices_start(struct machine *machine, struct error *error)
+{
+    struct firmware *firmware = machine->firmware;
+    struct device_set *set = machine->devices;
+
+    if (!set)
+        return error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, "", ERROR_NO_BLOCK, "no memory to look for disks");
+    if (set->started)
+        return 0;
+    set->started = true;
+    connect_all(firmware);
+    if (machine->io == IO_NATIVE)
+        firmware_pci_enumerate(machine->platform, attach_if_ours, set);
+    for (struct block_device *device = set->registry->first; device; device = device->registry_next) {
+        struct error why = {0};
+        if (device_publish(set, device, false, &why) != 0)
+            platform_log(machine->platform, LOG_WARNING, "%s is not shown to the firmware: %s", device->name, why.detail);
+    }
+    open_firmware_disks(set);
+    for (struct block_device *device = set->registry->first; device; device = device->registry_next)
+        platform_log(machine->platform, LOG_INFO, "disk %s: %s, %llu bytes, driver %s%s", device->name, device->model,
+                     (unsigned long long)block_device_bytes(device), device->driver,
+                     machine_is_boot_disk(machine, device) ? ", boot disk" : "");
+    return 0;
+}
+
+void machine_devices_stop(struct machine *machine)
+{
+    struct device_set *set = machine->devices;
+    struct block_device *device, *next;
+
+    if (!set)
+        return;
+    for (device = machine->registry.first; device; device = next) {
+        next = device->registry_next;
+        device_unpublish(set, device);
+        if (firmware_disk_of(device)) {
+            block_registry_remove(&machine->registry, device);
+            block_device_stop(device);
+        }
+    }
+    while (set->controllers) {
+        struct native_controller *native = set->controllers;
+        set->controllers = native->next;
+        native->driver->detach(native->controller);
+        platform_release(machine->platform, native);
+    }
+    platform_release(machine->platform, set->boot_path);
+    platform_release(machine->platform, set);
+    machine->devices = NULL;
+}
+
+/* --- targets --- */
+
+/* The firmware's drivers let go of what lies on a disk, but for the volume that an image is on. */
+static void disconnect_partitions(struct device_set *set, struct block_device *device)
+{
+    EFI_HANDLE *handles;
+    UINTN count = firmware_handles(set->firmware, &block_io_guid, &handles);
+
+    for (UINTN i = 0; i < count; i++) {
+        EFI_BLOCK_IO *io = firmware_handle_protocol(set->firmware, handles[i], &block_io_guid);
+        EFI_DEVICE_PATH *path = path_of_handle(set->firmware, handles[i]);
+        bool spared = set->store_users && handles[i] == set->store_volume;
+        if (!spared && io && io->Media && io->Media->LogicalPartition && path && devices_disk_of_path(set, path) == device)
+            set->firmware->boot->DisconnectController(handles[i], NULL, NULL);
+    }
+    firmware_free(set->firmware, handles);
+}
+
+/* An image on the same disk is read or written through the firmware at the same time. */
+static bool holds_store(const struct device_set *set, const struct block_device *device)
+{
+    return set->store_users && set->store_disk == device;
+}
+
+void machine_target_begin(struct machine *machine, struct block_device *device)
+{
+    struct device_set *set = machine->devices;
+
+    if (firmware_disk_of(device) || holds_store(set, device))
+        disconnect_partitions(set, device);
+    else
+        device_unpublish(set, device);
+}
+
+void machine_target_end(struct machine *machine, struct block_device *device)
+{
+    struct device_set *set = machine->devices;
+    struct firmware_disk *disk = firmware_disk_of(device);
+    struct error error = {0};
+
+    if (device->dead || holds_store(set, device))
+        return;
+    if (disk) {
+        /* Installing the interface anew makes the firmware read the partition table again. */
+        machine->firmware->boot->ReinstallProtocolInterface(disk->handle, &block_io_guid, disk->io, disk->io);
+        return;
+    }
+    if (device_publish(set, device, false, &error) != 0)
+        platform_log(machine->platform, LOG_WARNING, "%s is not shown to the firmware: %s", device->name, error.detail);
+}

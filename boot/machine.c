@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The program on the bare machine: plugs core, fs, drivers and ui together. Knows no firmware; that is behind machine.h. */
+#include "boot/machine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/filesystem.h"
+#include "core/partition.h"
+#include "ui/session.h"
+#include "version.h"
+
+#define JOB_FILE "\\EIDOLON\\JOB.TXT"
+
+/* What the session's operations need beside it. */
+struct machine_session {
+    struct session session; /* first */
+    struct machine *machine;
+    bool unattended; /* a job file runs: nobody answers */
+};
+
+struct machine_output {
+    struct output output; /* first */
+    struct machine *machine;
+};
+
+static struct machine *machine_of(struct session *session)
+{
+    return ((struct machine_session *)session)->machine;
+}
+
+static void write_console(struct output *output, const char *text, size_t size)
+{
+    machine_write(((struct machine_output *)output)->machine, text, size);
+}
+
+static int find_disks(struct session *session, struct error *error)
+{
+    return machine_devices_start(machine_of(session), error);
+}
+
+static int open_disk(struct session *session, const char *name, bool write, struct job_end *end, struct error *error)
+{
+    struct machine *machine = machine_of(session);
+    int status = machine_devices_start(machine, error);
+
+    if (!status)
+        status = block_registry_find(&machine->registry, name, &end->disk, error);
+    if (status)
+        return status;
+    end->is_boot_stick = machine_is_boot_disk(machine, end->disk);
+    end->mounted_at = NULL;
+    /* The boot disk as a target is refused by the plan. */
+    if (write && !end->is_boot_stick)
+        machine_target_begin(machine, end->disk);
+    return 0;
+}
+
+static void close_disk(struct session *session, struct job_end *end)
+{
+    machine_target_end(machine_of(session), end->disk);
+}
+
+/* "VOLUME:\path": the first colon with a slash of either kind behind it divides. */
+static const char *find_path(const char *name)
+{
+    for (; *name; name++)
+        if (name[0] == ':' && (name[1] == '\\' || name[1] == '/'))
+            return name + 1;
+    return NULL;
+}
+
+static int open_store(struct session *session, const char *name, bool write, struct job_end *end, struct error *error)
+{
+    struct machine *machine = machine_of(session);
+    const char *path = find_path(name);
+    char volume[80];
+
+    if (!path || (size_t)(path - name) > sizeof(volume))
+        return error_set(error, ERROR_USAGE, OPERATION_OPEN, name, ERROR_NO_BLOCK,
+                         "an image is named as VOLUME:\\path; VOLUME is stick, or the label or UUID of a volume");
+    snprintf(volume, sizeof(volume), "%.*s", (int)(path - 1 - name), name);
+    int status = machine_devices_start(machine, error);
+    if (status)
+        return status;
+    end->is_pipe = false;
+    status = machine_open_volume(machine, volume, path, name, write, &end->store, error);
+    if (status != -ERROR_NOT_FOUND)
+        return status;
+    return machine_volume_open(machine, volume, path, name, write, &end->store, error);
+}
+
+static int confirm(struct session *session, const char *question, const char *expected)
+{
+    struct machine_session *ours = (struct machine_session *)session;
+    char answer[128];
+
+    if (ours->unattended)
+        return -1;
+    output_print(session->status, "%s", question);
+    machine_reset_cancel(ours->machine);
+    return machine_read_line(ours->machine, answer, sizeof(answer)) && strcmp(answer, expected) == 0;
+}
+
+/* Year, month, day of a count of days since 1970 in the Gregorian calendar. */
+static void date_of(int64_t days, int *year, int *month, int *day)
+{
+    int64_t shifted = days + 719468, era = shifted / 146097;
+    int day_of_era = (int)(shifted - era * 146097);
+    int year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int shifted_month = (5 * day_of_year + 2) / 153;
+
+    *day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    *month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
+    *year = (int)(year_of_era + era * 400) + (*month <= 2);
+}
+
+static bool variable(struct session *session, const char *name, char *value, size_t size)
+{
+    struct machine *machine = machine_of(session);
+    bool is_date = strcmp(name, "date") == 0;
+    int year, month, day;
+
+    if (!is_date && strcmp(name, "time") != 0)
+        return machine_system_text(machine, name, value, size);
+    int64_t now = machine->platform->ops->wall_clock(machine->platform);
+    if (now < 0)
+        return false;
+    int second_of_day = (int)(now % 86400);
+    date_of(now / 86400, &year, &month, &day);
+    if (is_date)
+        snprintf(value, size, "%04d-%02d-%02d", year, month, day);
+    else
+        snprintf(value, size, "%02d%02d%02d", second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+    return true;
+}
+
+static void note(struct session *session, const char *line)
+{
+    platform_log(machine_of(session)->platform, LOG_INFO, "%s", line);
+}
+
+static const struct session_ops machine_session_ops = {
+    .find_disks = find_disks,
+    .open_disk = open_disk,
+    .close_disk = close_disk,
+    .open_store = open_store,
+    .confirm = confirm,
+    .variable = variable,
+    .note = note,
+};
+
+/* --- words for the machine --- */
+
+static bool take_word(struct machine *machine, const char *word, size_t length)
+{
+    static const struct {
+        const char *word;
+        enum machine_io io;
+    } words[] = {{"io=firmware", IO_FIRMWARE}, {"io=native", IO_NATIVE}};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strlen(words[i].word) == length && memcmp(words[i].word, word, length) == 0) {
+            machine->io = words[i].io;
+            return true;
+        }
+    }
+    return false;
+}
+
+void machine_take_words(struct machine *machine, char *line)
+{
+    char *to = line;
+    const char *from = line;
+
+    while (*from) {
+        size_t blanks = strspn(from, " \t"), length = strcspn(from + blanks, " \t");
+        if (!take_word(machine, from + blanks, length)) {
+            memmove(to, from, blanks + length);
+            to += blanks + length;
+        }
+        from += blanks + length;
+    }
+    *to = 0;
+}
+
+/* The same for the lines of a job file that say nothing else: they count for all of it, and become empty. */
+static void take_job_file_words(struct machine *machine, char *text)
+{
+    while (*text) {
+        size_t length = strcspn(text, "\r\n");
+        if (take_word(machine, text, length))
+            memset(text, ' ', length);
+        text += length;
+        text += strspn(text, "\r\n");
+    }
+}
+
+/* --- what is to be done --- */
+
+static enum exit_code run_line(struct machine_session *ours, const char *line)
+{
+    machine_reset_cancel(ours->machine);
+    platform_log(ours->machine->platform, LOG_INFO, "command: %s", line);
+    enum exit_code code = session_run_line(&ours->session, line);
+    platform_log(ours->machine->platform, LOG_INFO, "exit code %d", (int)code);
+    return code;
+}
+
+static enum exit_code run_job_file(struct machine_session *ours, char *text, size_t size)
+{
+    enum job_file_end end = JOB_FILE_RETURN;
+
+    take_job_file_words(ours->machine, text);
+    ours->unattended = true;
+    enum exit_code code = session_run_job_file(&ours->session, text, size, &end);
+    ours->machine->end = end == JOB_FILE_REBOOT ? END_REBOOT : end == JOB_FILE_POWER_OFF ? END_POWER_OFF : END_RETURN;
+    platform_log(ours->machine->platform, LOG_INFO, "job file ended, exit code %d", (int)code);
+    return code;
+}
+
+/* true: leave. */
+static bool obey_prompt(struct machine *machine, const char *line)
+{
+    if (strcmp(line, "exit") == 0)
+        machine->end = END_RETURN;
+    else if (strcmp(line, "reboot") == 0)
+        machine->end = END_REBOOT;
+    else if (strcmp(line, "poweroff") == 0)
+        machine->end = END_POWER_OFF;
+    else
+        return false;
+    return true;
+}
+
+static enum exit_code prompt(struct machine_session *ours)
+{
+    enum exit_code code = run_line(ours, "list");
+    char line[MACHINE_LINE_MAX];
+
+    output_print(ours->session.out, "\nType a command: list, capture, restore, clone, verify, info; help explains them.\n"
+                                    "exit, reboot and poweroff leave.\n");
+    for (;;) {
+        output_print(ours->session.out, "eidolon> ");
+        if (!machine_read_line(ours->machine, line, sizeof(line))) {
+            output_print(ours->session.out, "\n");
+            continue;
+        }
+        if (obey_prompt(ours->machine, line))
+            return code;
+        machine_take_words(ours->machine, line);
+        if (line[strspn(line, " \t")])
+            code = run_line(ours, line);
+        machine_save_log(ours->machine);
+    }
+}
+
+int machine_run(struct machine *machine)
+{
+    struct machine_output console = {.output = {.write = write_console, .is_terminal = true}, .machine = machine};
+    struct machine_session ours = {.machine = machine};
+    enum exit_code code;
+    char *job = NULL;
+    size_t job_size = 0;
+
+    console.output.columns = machine_columns(machine);
+    console.output.is_terminal = !machine->emulator_exit; /* a log has no use for lines drawn over */
+    ours.session = (struct session){.ops = &machine_session_ops,
+                                    .loop = &machine->loop,
+                                    .registry = &machine->registry,
+                                    .out = &console.output,
+                                    .status = &console.output,
+                                    .version = EIDOLON_VERSION};
+    filesystem_register_all();
+    output_print(&console.output, "Eidolon %s\n", EIDOLON_VERSION);
+    platform_log(machine->platform, LOG_INFO, "eidolon %s, %u processors", EIDOLON_VERSION, machine->platform->processors);
+    machine_take_words(machine, machine->command);
+    if (machine->command[strspn(machine->command, " \t")]) {
+        code = run_line(&ours, machine->command);
+    } else if (machine_boot_file(machine, JOB_FILE, &job, &job_size) == 0) {
+        code = run_job_file(&ours, job, job_size);
+        platform_release(machine->platform, job);
+    } else {
+        code = prompt(&ours);
+    }
+    machine_save_log(machine);
+    return (int)code;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The machine: what boot/'s files that know the core (machine.c) and those that know the firmware (efi_*.c) say to each other.
+ * No type of efi.h appears here. Boot processor only.
+ */
+#ifndef BOOT_MACHINE_H
+#define BOOT_MACHINE_H
+
+#include "core/block.h"
+#include "core/error.h"
+#include "core/platform.h"
+#include "core/stream.h"
+
+struct firmware;
+struct device_set;
+
+/* Which drivers serve the disks: ours where there is one, or the firmware's for all. */
+enum machine_io { IO_NATIVE, IO_FIRMWARE };
+/* What happens when the work is done. */
+enum machine_end { END_RETURN, END_REBOOT, END_POWER_OFF };
+
+#define MACHINE_LINE_MAX 1024
+
+struct machine {
+    struct firmware *firmware;
+    struct platform *platform;
+    struct loop loop;
+    struct block_registry registry;
+    enum machine_io io;
+    enum machine_end end;
+    bool emulator_exit;             /* the exit code goes to the emulator's exit port instead of `end` */
+    char command[MACHINE_LINE_MAX]; /* from load options or the emulator; empty: none */
+    struct device_set *devices;     /* efi_devices.c; NULL: no memory */
+};
+
+/* machine.c: runs the command, the job file or the prompt. Returns an exit code of ui/command.h. */
+int machine_run(struct machine *machine);
+/* machine.c: cuts the words that are for the machine (io=firmware) out of a command line and obeys them. */
+void machine_take_words(struct machine *machine, char *line);
+
+/* --- console (efi_console.c); UTF-8, "\n" line ends --- */
+void machine_write(struct machine *machine, const char *text, size_t size);
+unsigned machine_columns(struct machine *machine);
+/* Reads a line with echo, without its end; false when ESC was pressed. */
+bool machine_read_line(struct machine *machine, char *line, size_t size);
+/* Forgets an ESC that ended the last job. */
+void machine_reset_cancel(struct machine *machine);
+
+/* --- disks (efi_devices.c) --- */
+/* Remembers where the application came from. First of all; afterwards the boot volume's files can be read. false: no memory. */
+bool machine_devices_prepare(struct machine *machine);
+/* Connects what can be a disk, takes the controllers that we drive, registers all disks. Again: nothing to do. */
+int machine_devices_start(struct machine *machine, struct error *error);
+/* Stops all disks and gives the controllers back; the firmware finds its disks again. */
+void machine_devices_stop(struct machine *machine);
+/* Does the application come from this disk? */
+bool machine_is_boot_disk(struct machine *machine, struct block_device *device);
+/* The firmware lets go of the disk's volumes before it is written to, and looks at them anew afterwards. */
+void machine_target_begin(struct machine *machine, struct block_device *device);
+void machine_target_end(struct machine *machine, struct block_device *device);
+
+/* --- files on the firmware's volumes (efi_files.c) --- */
+/*
+ * An image on a volume that the firmware's file system driver knows: `volume` is "stick", a label or a UUID. -ERROR_NOT_FOUND: no such
+ * volume there (others may know it), -ERROR_AMBIGUOUS: several. `name` is for messages.
+ */
+int machine_open_volume(struct machine *machine, const char *volume, const char *path, const char *name, bool write,
+                        struct stream_store **store, struct error *error);
+/* The same for volumes that the drivers of fs/ know, on any disk (machine_volume.c). */
+int machine_volume_open(struct machine *machine, const char *volume, const char *path, const char *name, bool write,
+                        struct stream_store **store, struct error *error);
+/* A small file of the boot volume, zero-ended and platform_allocate()d. Negative: none. */
+int machine_boot_file(struct machine *machine, const char *path, char **text, size_t *size);
+/* Appends what was logged since the last call to \EIDOLON\LOG.TXT on the boot volume. */
+int machine_save_log(struct machine *machine);
+
+/* --- the rest --- */
+/* "serial" or "model" of the machine from SMBIOS (efi_smbios.c). false: not known. */
+bool machine_system_text(struct machine *machine, const char *what, char *value, size_t size);
+/* Ends everything at once after a bug, with a message; does not return (efi_main.c). */
+_Noreturn void machine_panic(const char *message);
+/* Exit codes go to the emulator's port when a test asks for that (efi_emulator.c). */
+void machine_emulator_exit(int code);
+
+#endif
