@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a controller: bring-up, resets, failure, shutdown. Bring-up and recovery after a reset are the same walk through
- * enum nvme_state (NVM Express Base Specification 1.4c, section 7.6.1), taken in small steps by nvme_poll(), because a reset
- * may not wait.
+ * The life of a controller: bring-up, resets, failure, shutdown. Bring-up and recovery after a reset are the same walk
+ * through enum nvme_state (NVM Express Base Specification 1.4c, section 7.6.1), taken in small steps by nvme_poll(),
+ * because a reset may not wait.
  */
 #include "drivers/nvme.h"
 
@@ -308,6 +308,20 @@ static void identify_limits(struct nvme_controller *controller, const struct nvm
         controller->shutdown_timeout = wanted < 4 * NVME_SHUTDOWN_TIMEOUT ? wanted : 4 * NVME_SHUTDOWN_TIMEOUT;
 }
 
+/* A drive without a serial number keeps the name of its place; the second one with the same number gets it as well. */
+static void controller_name(struct nvme_controller *controller)
+{
+    if (!controller->serial[0])
+        return;
+    char where[PCI_NAME_MAX];
+    pci_name(controller->pci, where);
+    snprintf(controller->name, sizeof(controller->name), "nvme:%s", controller->serial);
+    const struct block_device *other = controller->registry->first;
+    for (; other; other = other->registry_next)
+        if (other->bus == BUS_NVME && !strcmp(other->serial, controller->serial))
+            snprintf(controller->name, sizeof(controller->name), "nvme:%s@%s", controller->serial, where);
+}
+
 static int controller_identify(struct nvme_controller *controller, struct error *error)
 {
     int result = nvme_identify(controller, NVME_IDENTIFY_CONTROLLER, 0, error);
@@ -321,9 +335,7 @@ static int controller_identify(struct nvme_controller *controller, struct error 
     block_text(controller->model, sizeof(controller->model), identify->model, sizeof(identify->model), false);
     block_text(controller->firmware, sizeof(controller->firmware), identify->firmware, sizeof(identify->firmware),
                false);
-    /* A drive without a serial number keeps the name of its slot. */
-    if (controller->serial[0])
-        snprintf(controller->name, sizeof(controller->name), "nvme:%s", controller->serial);
+    controller_name(controller);
     controller->namespace_count = identify->namespaces;
     controller->volatile_cache = identify->volatile_cache & 1u;
     controller->discard = identify->optional_commands & NVME_ONCS_DATASET;

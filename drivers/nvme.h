@@ -16,16 +16,17 @@ bool nvme_matches(const struct pci_device *pci);
 
 /*
  * Takes the controller from the firmware, brings it up and registers its namespaces: "nvme:SERIAL" for namespace 1,
- * "nvme:SERIAL/n2" for namespace 2 and so on. Namespaces that cannot be copied (metadata in the blocks, zoned) are left out with
- * a line in the log. Waits, the loop running. On failure the function is the firmware's again.
+ * "nvme:SERIAL/n2" for namespace 2 and so on; a controller with the serial number of another one is "nvme:SERIAL@" and
+ * its place. Namespaces that cannot be copied (metadata in the blocks, zoned) are left out with a line in the log. Waits,
+ * the loop running. On failure the function is the firmware's again.
  * Errors: what pci_claim says, ERROR_NO_MEMORY, ERROR_TIMEOUT, ERROR_GONE, ERROR_PROTOCOL, ERROR_UNSUPPORTED, ERROR_IO.
  */
 int nvme_attach(struct loop *loop, struct pci_device *pci, struct block_registry *registry,
                 struct nvme_controller **controller, struct error *error);
 
 /*
- * Stops and unregisters its block devices (flushed), shuts the controller down as the drive wants it before power-off, and
- * gives the function back to the firmware. Waits, bounded; a dead controller is only cut off. Frees the controller.
+ * Stops and unregisters its block devices (flushed), shuts the controller down as the drive wants it before power-off,
+ * and gives the function back to the firmware. Waits, bounded; a dead controller is only cut off. Frees the controller.
  */
 void nvme_detach(struct nvme_controller *controller);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Registers, commands and structures of NVM Express, as far as the driver uses them. Sections are those of the NVM Express
- * Base Specification 1.4c unless another one is named. Everything is little-endian, as are all machines that we run on.
+ * Registers, commands and structures of NVM Express, as far as the driver uses them. Sections are those of the NVM
+ * Express Base Specification 1.4c unless another one is named. Everything is little-endian, as are all machines that we
+ * run on.
  */
 #ifndef DRIVERS_NVME_SPEC_H
 #define DRIVERS_NVME_SPEC_H

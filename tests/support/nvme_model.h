@@ -2,9 +2,10 @@
 /*
  * An NVMe controller for the host: registers, admin and I/O queues, namespaces in RAM, and faults at the test's command.
  *
- * It takes the driver's view of the specification seriously: what a driver must not do (ring a doorbell of a queue that is not there, misalign
- * a PRP, exceed MDTS, run with interrupts unmasked, ...) is counted in `violations`, and the last one is named. Commands are finished out of
- * order, a few at each poll of the loop. Device addresses are host addresses, so ASan sees transfers that leave a buffer.
+ * It takes the specification seriously: what a driver must not do (ring a doorbell of a queue that is not there, misalign
+ * a PRP, exceed MDTS, run with interrupts unmasked, ...) is counted in `violations`, and the last one is named. Commands
+ * are finished out of order, a few at each poll of the loop. Device addresses are host addresses, so ASan sees transfers
+ * that leave a buffer.
  */
 #ifndef TESTS_SUPPORT_NVME_MODEL_H
 #define TESTS_SUPPORT_NVME_MODEL_H
@@ -114,7 +115,10 @@ struct nvme_model {
     uint64_t random;
 };
 
-/* A well-behaved NVMe 1.4 controller with one namespace of 4096 blocks of 512 bytes. Takes over the PCI part of loop->platform. */
+/*
+ * A well-behaved NVMe 1.4 controller with one namespace of 4096 blocks of 512 bytes. Takes over the PCI part of
+ * loop->platform.
+ */
 void nvme_model_init(struct nvme_model *model, struct loop *loop);
 /* Allocates the namespaces' contents and joins the loop. */
 void nvme_model_start(struct nvme_model *model);
