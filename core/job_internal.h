@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of a job share. Not for others.
+ *
+ *   job.c           run, phases, progress, cancel, messages
+ *   job_plan.c      plans: what the source holds       job_place.c   where it goes, and whether it may
+ *   job_channel.c   requests of one disk               job_table.c   the table inside an image
+ *   job_source.c    disk -> slots                      job_image.c   image -> slots
+ *   job_target.c    slots -> disk, tables last         job_ledger.c  what was written, read back and compared
+ *   job_capture.c, job_restore.c, job_clone.c, job_verify.c: the jobs, made of these
+ */
+#ifndef CORE_JOB_INTERNAL_H
+#define CORE_JOB_INTERNAL_H
+
+#include "core/job.h"
+#include "core/job_channel.h"
+#include "core/pipeline.h"
+
+enum slot_role {
+    ROLE_NONE,  /* nothing is to be done with it */
+    ROLE_COPY,  /* on its way from the source to where it goes */
+    ROLE_CHECK, /* read back, to be compared */
+};
+
+/* What a job keeps beside each pipeline slot. */
+struct job_slot {
+    enum slot_role role;
+    void *hold; /* of the reader, while the stored bytes are needed */
+    uint64_t source_offset, target_offset; /* bytes */
+    uint64_t used_bytes;                   /* of the chunk, for progress */
+    uint64_t unreadable_bytes;
+    uint64_t write_length;                 /* bytes to write; less than the chunk's where the placement ends */
+    unsigned partition;
+};
+
+/* What was written and will be read back. */
+struct ledger_entry {
+    uint64_t source_offset, target_offset, length;
+    uint64_t used_bytes;
+    enum image_chunk_kind kind; /* DATA, PARTIAL, ZERO */
+    unsigned partition;
+    uint8_t hash[IMAGE_HASH_SIZE];
+    uint8_t map[]; /* PARTIAL: IMAGE_MAP_BYTES(chunk size) */
+};
+
+/* A bounded queue of entries. */
+struct ledger {
+    struct platform *platform;
+    uint8_t *memory;
+    size_t stride, capacity, head, count;
+};
+
+/* Bytes of the target that are zero (or the marker) while the job runs, and get their contents at its end. */
+struct held_range {
+    uint64_t offset; /* on the target */
+    size_t size;
+    uint8_t *data; /* what will stand there */
+};
+
+struct disk_cursor {
+    unsigned region;
+    uint64_t position; /* on the source */
+    size_t extent;     /* first that ends after position */
+};
+
+struct job {
+    struct loop *loop;
+    struct platform *platform;
+    struct plan *plan;
+    const struct job_options *options;
+    struct job_listener *listener;
+    struct job_result *result;
+    struct block_device *source, *target; /* slices where the request names partitions; NULL: none */
+    uint32_t chunk_size;
+
+    struct pipeline *pipeline;
+    struct job_slot *slots;
+    unsigned slots_used;
+
+    /* Progress */
+    enum job_phase phase;
+    uint64_t phase_started, next_event, started;
+    uint64_t copied_bytes, checked_bytes, total_bytes, stored_bytes;
+    unsigned partition;
+
+    /* Reading a disk */
+    struct job_channel reads;
+    struct disk_cursor cursor;
+    enum pipeline_work read_work;   /* what a slot is handed on for */
+    struct extent_list unreadable;  /* on the source */
+    struct message unreadable_run;  /* being gathered; id MESSAGE_NONE: none */
+
+    /* Reading an image */
+    struct image_reader *reader;
+    const char *image_name;
+    bool image_is_pipe;
+    bool damage_goes_on; /* tell what is lost and go on */
+    struct image_chunk next_chunk; /* valid while have_next */
+    uint64_t next_offset;
+    void *next_hold;
+    bool have_next;
+    uint64_t image_end;            /* stop at this offset (one region alone); UINT64_MAX: at the image's end */
+    struct message damaged_run;
+
+    bool source_ended;
+
+    /* Writing a disk */
+    struct job_channel writes;
+    struct held_range held[PLAN_PATCHES_MAX + 1]; /* [0] is the target's head */
+    unsigned held_count;
+    bool (*fill)(struct job *job);
+    bool window_full; /* the ledger is full: read back before more is written */
+
+    /* Reading back */
+    struct job_channel checks;
+    struct ledger ledger;
+    bool differences_go_on; /* verify: tell and go on */
+    struct message difference;
+    uint64_t differing_bytes;
+
+    /* Capture */
+    struct image_writer *writer;
+    struct image_chunk run; /* of ZERO, UNUSED or UNREADABLE, not yet added; length 0: none */
+    uint64_t run_end;       /* source offset */
+};
+
+static inline uint64_t smaller_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+static inline struct job_slot *job_slot(struct pipeline_slot *slot)
+{
+    return slot->user;
+}
+
+/* --- job.c --- */
+/* Notes the first failure; the job stops at its next step. */
+void job_fail(struct job *job, const struct error *error);
+int job_status(const struct job *job);
+/* Adds to the result and tells the listener. */
+void job_message(struct job *job, enum message_level level, enum message_id id, unsigned partition, const char *text0,
+                 const char *text1, uint64_t number0, uint64_t number1);
+/*
+ * Gathers neighbouring runs of the same kind into one message (number[0] offset, number[1] bytes); a run of 0 bytes sends
+ * what was gathered.
+ */
+void job_run_message(struct job *job, struct message *gathered, enum message_id id, unsigned partition,
+                     const char *text0, uint64_t offset, uint64_t bytes);
+void job_phase(struct job *job, enum job_phase phase);
+/* Runs the loop until step() returns true or the job failed or was cancelled. Returns the job's status. */
+int job_loop(struct job *job, bool (*step)(struct job *job));
+/* Starts workers and chunk buffers. level 0: nothing is compressed. */
+int job_open_pipeline(struct job *job, int level);
+/* All channels are quiet. */
+void job_close_pipeline(struct job *job);
+/* The next slot to fill; NULL when all are in use. */
+struct pipeline_slot *job_claim(struct job *job);
+void job_set_map(struct pipeline_slot *slot, const uint8_t *map);
+uint64_t job_map_bytes(const struct pipeline_slot *slot); /* in use, by its map */
+uint64_t job_piece_bytes(const uint8_t *map, uint64_t length);
+/* The region that holds a source offset; NULL: none. */
+const struct image_region *job_region_at(const struct plan *plan, uint64_t offset);
+const struct placement *job_placement_at(const struct plan *plan, uint64_t source_offset);
+
+/* --- job_plan.c, job_place.c, job_table.c --- */
+int plan_source_disk(struct loop *loop, struct plan *plan, struct error *error);
+int plan_source_image(struct loop *loop, struct plan *plan, struct error *error);
+/* Placements and patches for plan->request.target.disk, refusals where they are due. */
+int plan_target(struct loop *loop, struct plan *plan, struct error *error);
+void plan_refuse(struct plan *plan, enum message_id id, const char *text0, const char *text1, uint64_t number0,
+                 uint64_t number1);
+/* Capture: refuses an image file inside of what is captured, looks at the free space. */
+void plan_check_store(struct plan *plan);
+/* The partition table that the description carries, read as if from the disk. Kind NONE when it carries none. */
+int plan_image_table(struct loop *loop, const struct image_description *description, struct partition_table *table,
+                     struct error *error);
+struct block_device *plan_source_device(const struct plan *plan);
+struct block_device *plan_target_device(const struct plan *plan);
+
+/* --- job_source.c --- */
+int job_source_open(struct job *job, enum pipeline_work work, struct error *error);
+/* Fills slots from the disk; true when anything moved on. */
+bool job_source_pump(struct job *job);
+/* A slot that was read leaves the job: sends messages about what was unreadable in it. */
+void job_source_leave(struct job *job, struct pipeline_slot *slot);
+/* Sends what was gathered about unreadable blocks. */
+void job_source_close(struct job *job);
+
+/* --- job_image.c --- */
+int job_image_open(struct job *job, struct error *error); /* the plan's; seeks to the region that the request names */
+/* True when job->next_chunk holds the next chunk that is wanted. Sets source_ended at the end. */
+bool job_image_peek(struct job *job);
+/* Hands the next chunk to a slot, or its hold back. */
+void job_image_take(struct job *job, struct pipeline_slot *slot);
+void job_image_drop(struct job *job);
+/* The slot does not need its stored bytes any more. */
+void job_image_release(struct job *job, struct pipeline_slot *slot);
+/* A chunk that cannot be decoded, or a lost run: salvage tells and goes on, otherwise the job fails. */
+void job_image_damaged(struct job *job, uint64_t offset, uint64_t bytes, int status);
+void job_image_close(struct job *job);
+/* Decodes the whole of job->reader, comparing every hash. */
+int job_image_check(struct job *job);
+
+/* --- job_target.c --- */
+int job_target_open(struct job *job, struct error *error);
+/* Destroys what the target was and marks it half restored. Waits. */
+int job_target_begin(struct job *job, struct error *error);
+/* Fills slots from `fill`, writes and reads back, until the source ends and all matched. */
+int job_target_copy(struct job *job, bool (*fill)(struct job *job));
+/* Tables and boot sectors, the first block last; all of it read back. Waits. */
+int job_target_finish(struct job *job, struct error *error);
+void job_target_close(struct job *job);
+/* True when a finished target differs there from the source on purpose. */
+bool job_overlaps_patch(const struct plan *plan, uint64_t target_offset, uint64_t length);
+/* Verify: a decoded chunk as the finished target should hold it, cut to `length`; its hash is made again. */
+void job_apply_patches(struct job *job, struct pipeline_slot *slot, uint64_t length);
+
+/* --- job_ledger.c --- */
+int job_ledger_open(struct job *job, struct error *error);
+bool job_ledger_has_room(const struct job *job);
+/* `map` NULL: all of it is compared. kind DATA, PARTIAL or ZERO; UNREADABLE counts as ZERO. */
+void job_ledger_add(struct job *job, const struct image_chunk *chunk, const uint8_t *map, const struct job_slot *slot,
+                    uint64_t target_offset, uint64_t length);
+bool job_ledger_empty(const struct job *job);
+/* Reads entries back into slots; true when anything moved on. */
+bool job_check_pump(struct job *job);
+/* A slot that was compared. Releases it. */
+void job_check_leave(struct job *job, struct pipeline_slot *slot);
+void job_ledger_close(struct job *job);
+
+/* --- the jobs --- */
+/* Restore and clone: begin, copy from what `fill` brings, finish. */
+int job_write_target(struct job *job, bool (*fill)(struct job *job), struct error *error);
+int job_capture(struct job *job, struct error *error);
+int job_restore(struct job *job, struct error *error);
+int job_clone(struct job *job, struct error *error);
+int job_verify(struct job *job, struct error *error);
+
+#endif

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Slots -> disk, the tables last.
+ *
+ * The target's head (HALF_RESTORED_BYTES) and what the plan patches are held: while the job runs they are zero, but for the marker in
+ * the first block. When all else is written, flushed and read back, the held ranges get their contents, the first block at the very end. So
+ * at every moment the target is what it was before (nothing but its first block was touched), marked as half
+ * restored, or complete.
+ */
+#include "core/job_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define WIPE_BLOCKS 34u /* where a backup GPT may stand: header, 33 blocks of entries */
+
+/* --- held ranges --- */
+
+static uint64_t held_end(const struct held_range *held)
+{
+    return held->offset + held->size;
+}
+
+static uint64_t target_block(const struct job *job)
+{
+    return job->target->geometry.logical_block;
+}
+
+/* The first block while the job runs. */
+static void make_marker(const struct job *job, uint8_t *block)
+{
+    char uuid[37];
+
+    memset(block, 0, (size_t)target_block(job));
+    guid_format(job->plan->description.uuid, uuid);
+    snprintf((char *)block, 100, "%s%s\r\n", HALF_RESTORED_MARKER, uuid);
+}
+
+static int hold(struct job *job, uint64_t offset, uint64_t size, struct error *error)
+{
+    struct held_range *held = &job->held[job->held_count];
+
+    held->data = platform_allocate_zeroed(job->platform, (size_t)size);
+    if (!held->data)
+        return error_set(error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory for the tables");
+    held->offset = offset;
+    held->size = (size_t)size;
+    job->held_count++;
+    job->result->memory_bytes += (size_t)size;
+    return 0;
+}
+
+/* [0] is the head; patches beyond it follow, cut where they reach into it. */
+static int hold_all(struct job *job, struct error *error)
+{
+    const struct plan *plan = job->plan;
+    uint64_t bytes = block_device_bytes(job->target), head = HALF_RESTORED_BYTES;
+    int status;
+
+    for (unsigned i = 0; i < plan->patch_count; i++) {
+        const struct plan_patch *patch = &plan->patches[i];
+        if (patch->target_offset < head && patch->target_offset + patch->size > head)
+            head = patch->target_offset + patch->size;
+    }
+    head = smaller_of((head + target_block(job) - 1) / target_block(job) * target_block(job), bytes);
+    status = hold(job, 0, head, error);
+    for (unsigned i = 0; i < plan->patch_count && !status; i++)
+        if (plan->patches[i].target_offset >= head)
+            status = hold(job, plan->patches[i].target_offset, plan->patches[i].size, error);
+    return status;
+}
+
+/* Lays the plan's patches over `data`, which stands for [offset, offset + size) of the target. */
+static bool lay_patches(const struct plan *plan, uint64_t offset, uint8_t *data, uint64_t size)
+{
+    bool laid = false;
+
+    for (unsigned i = 0; i < plan->patch_count; i++) {
+        const struct plan_patch *patch = &plan->patches[i];
+        uint64_t start = patch->target_offset > offset ? patch->target_offset : offset;
+        uint64_t end = smaller_of(patch->target_offset + patch->size, offset + size);
+        if (start >= end)
+            continue;
+        memcpy(data + (start - offset), patch->data + (start - patch->target_offset), (size_t)(end - start));
+        laid = true;
+    }
+    return laid;
+}
+
+bool job_overlaps_patch(const struct plan *plan, uint64_t target_offset, uint64_t length)
+{
+    for (unsigned i = 0; i < plan->patch_count; i++)
+        if (plan->patches[i].target_offset < target_offset + length &&
+            target_offset < plan->patches[i].target_offset + plan->patches[i].size)
+            return true;
+    return false;
+}
+
+/* --- chunks that are not written as they came --- */
+
+static void use_pieces(struct pipeline_slot *slot, uint64_t start, uint64_t end)
+{
+    if (!slot->has_map)
+        return;
+    for (uint64_t piece = start / IMAGE_PIECE; piece * IMAGE_PIECE < end; piece++)
+        slot->map[piece / 8] = (uint8_t)(slot->map[piece / 8] | 1u << (piece % 8));
+}
+
+static void hash_again(struct pipeline_slot *slot, uint64_t length)
+{
+    slot->chunk.length = length;
+    image_hash(slot->plain.data, (size_t)length, slot->chunk.hash);
+}
+
+/* Takes what belongs into the held ranges out of a chunk; what the target shows there meanwhile takes its place. */
+static void take_held(struct job *job, struct pipeline_slot *slot)
+{
+    struct job_slot *own = job_slot(slot);
+    uint8_t *plain = slot->plain.data;
+    bool changed = own->write_length != slot->chunk.length;
+
+    for (unsigned i = 0; i < job->held_count; i++) {
+        struct held_range *held = &job->held[i];
+        uint64_t start = held->offset > own->target_offset ? held->offset : own->target_offset;
+        uint64_t end = smaller_of(held_end(held), own->target_offset + own->write_length);
+        if (start >= end)
+            continue;
+        memcpy(held->data + (start - held->offset), plain + (start - own->target_offset), (size_t)(end - start));
+        memset(plain + (start - own->target_offset), 0, (size_t)(end - start));
+        if (!start)
+            make_marker(job, plain);
+        use_pieces(slot, start - own->target_offset, end - own->target_offset);
+        changed = true;
+    }
+    if (changed)
+        hash_again(slot, own->write_length);
+}
+
+void job_apply_patches(struct job *job, struct pipeline_slot *slot, uint64_t length)
+{
+    const struct plan *plan = job->plan;
+    uint64_t offset = job_slot(slot)->target_offset;
+
+    if (lay_patches(plan, offset, slot->plain.data, length))
+        for (unsigned i = 0; i < plan->patch_count; i++) {
+            const struct plan_patch *patch = &plan->patches[i];
+            uint64_t start = patch->target_offset > offset ? patch->target_offset : offset;
+            uint64_t end = smaller_of(patch->target_offset + patch->size, offset + length);
+            if (start < end)
+                use_pieces(slot, start - offset, end - offset);
+        }
+    hash_again(slot, length);
+}
+
+/* --- writing --- */
+
+static void slot_gone(struct job *job, struct pipeline_slot *slot)
+{
+    job->copied_bytes += job_slot(slot)->used_bytes;
+    job_source_leave(job, slot);
+    pipeline_release(job->pipeline, slot);
+}
+
+static void slot_written(struct job_channel *channel, struct pipeline_slot *slot)
+{
+    struct job *job = channel->owner;
+    struct job_slot *own = job_slot(slot);
+
+    if (slot->chunk.kind != IMAGE_UNUSED) {
+        job->result->written_bytes += own->used_bytes;
+        if (!job->options->no_verify)
+            job_ledger_add(job, &slot->chunk, slot->has_map ? slot->map : NULL, own, own->target_offset,
+                           own->write_length);
+    }
+    slot_gone(job, slot);
+}
+
+static void write_failed(struct job_channel *channel, const struct error *error)
+{
+    job_fail(channel->owner, error);
+}
+
+/* A run of zeroes or unused space. The head is held, so a run that begins there begins behind it. */
+static void write_run(struct job *job, struct pipeline_slot *slot)
+{
+    struct job_slot *own = job_slot(slot);
+    enum channel_action action = CHANNEL_ZERO;
+    uint64_t head = job->held[0].size;
+
+    if (own->target_offset < head) {
+        uint64_t cut = smaller_of(head - own->target_offset, own->write_length);
+        own->target_offset += cut;
+        own->source_offset += cut;
+        own->write_length -= cut;
+    }
+    if (slot->chunk.kind == IMAGE_UNUSED)
+        action = CHANNEL_DISCARD;
+    if (!own->write_length ||
+        (action == CHANNEL_DISCARD && (!job->options->discard || !job->target->geometry.max_discard))) {
+        slot_gone(job, slot);
+        return;
+    }
+    job_channel_start(&job->writes, slot, action, own->target_offset, own->write_length);
+}
+
+static void place_slot(struct job *job, struct pipeline_slot *slot)
+{
+    struct job_slot *own = job_slot(slot);
+    const struct placement *placement = job_placement_at(job->plan, own->source_offset);
+
+    job_image_release(job, slot);
+    job->partition = own->partition;
+    if (!placement || placement->skip || own->source_offset >= placement->source_offset + placement->bytes) {
+        own->used_bytes = 0;
+        slot_gone(job, slot);
+        return;
+    }
+    own->target_offset = placement->target_offset + (own->source_offset - placement->source_offset);
+    own->write_length =
+        smaller_of(slot->chunk.length, placement->source_offset + placement->bytes - own->source_offset);
+    if (slot->status) {
+        job_image_damaged(job, own->source_offset, slot->chunk.length, slot->status);
+        slot->chunk.kind = IMAGE_UNREADABLE; /* zeroes stand for what is lost */
+        slot->has_map = false;
+    } else if (job->reader && slot->chunk.kind == IMAGE_UNREADABLE && slot->chunk.lost) {
+        job_image_damaged(job, own->source_offset, slot->chunk.length, -ERROR_CORRUPT);
+    } else if (job->reader && slot->chunk.kind == IMAGE_UNREADABLE) {
+        job->result->unreadable_bytes += slot->chunk.length;
+    }
+    if (job_status(job))
+        return;
+    if (slot->chunk.kind != IMAGE_DATA && slot->chunk.kind != IMAGE_PARTIAL) {
+        write_run(job, slot);
+        return;
+    }
+    take_held(job, slot);
+    job_channel_start(&job->writes, slot, CHANNEL_WRITE, own->target_offset, own->write_length);
+}
+
+/* Takes what is done, in order, and writes it; true when anything moved on. */
+static bool write_pump(struct job *job)
+{
+    bool progressed = job_channel_pump(&job->writes);
+
+    while (job_channel_idle(&job->writes) && !job_status(job)) {
+        struct pipeline_slot *slot = pipeline_take(job->pipeline);
+        if (!slot)
+            break;
+        place_slot(job, slot);
+        job_channel_pump(&job->writes);
+        progressed = true;
+    }
+    return progressed;
+}
+
+/* --- writing and reading back by turns --- */
+
+static bool read_back_step(struct job *job)
+{
+    struct pipeline_slot *slot;
+    bool progressed;
+
+    do {
+        progressed = job_check_pump(job);
+        slot = pipeline_oldest(job->pipeline);
+        if (slot) {
+            job_check_leave(job, slot);
+            progressed = true;
+        }
+    } while (progressed && !job_status(job));
+    return job_ledger_empty(job) && pipeline_empty(job->pipeline);
+}
+
+static bool copy_step(struct job *job)
+{
+    bool progressed;
+
+    do {
+        if (!job->options->no_verify && !job_ledger_has_room(job))
+            job->window_full = true;
+        progressed = !job->window_full && job->fill(job);
+        progressed |= write_pump(job);
+    } while (progressed && !job_status(job));
+    return (job->source_ended || job->window_full) && pipeline_empty(job->pipeline);
+}
+
+static int flush_target(struct job *job)
+{
+    struct error error;
+
+    memset(&error, 0, sizeof(error));
+    if (block_flush(job->target, &error)) {
+        error.side = SIDE_TARGET;
+        job_fail(job, &error);
+    }
+    return job_status(job);
+}
+
+int job_target_copy(struct job *job, bool (*fill)(struct job *job))
+{
+    job->fill = fill;
+    while (!job->source_ended && !job_status(job)) {
+        job->window_full = false;
+        job_phase(job, PHASE_COPY);
+        if (job_loop(job, copy_step))
+            break;
+        job_phase(job, PHASE_FLUSH);
+        if (flush_target(job))
+            break;
+        if (job->options->no_verify)
+            continue;
+        job_phase(job, PHASE_READ_BACK);
+        job_loop(job, read_back_step);
+    }
+    job_run_message(job, &job->damaged_run, MESSAGE_IMAGE_DAMAGED, 0, NULL, 0, 0);
+    return job_status(job);
+}
+
+/* --- begin and end --- */
+
+static int write_and_flush(struct job *job, uint64_t offset, const void *data, size_t size, struct error *error)
+{
+    int status = size ? block_write_bytes(job->target, offset, data, size, error) : 0;
+
+    return status ? status : block_flush(job->target, error);
+}
+
+static int erase(struct job *job, uint64_t offset, size_t size, struct error *error)
+{
+    uint8_t *zeroes;
+    int status;
+
+    if (!size)
+        return 0;
+    zeroes = platform_allocate_zeroed(job->platform, size);
+    if (!zeroes)
+        return error_set(error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory");
+    status = block_write_bytes(job->target, offset, zeroes, size, error);
+    platform_release(job->platform, zeroes);
+    return status;
+}
+
+int job_target_begin(struct job *job, struct error *error)
+{
+    uint64_t block = target_block(job), bytes = block_device_bytes(job->target);
+    uint64_t wipe = smaller_of(WIPE_BLOCKS * block, bytes - job->held[0].size);
+    uint8_t *marker = platform_allocate(job->platform, (size_t)block);
+    int status;
+
+    if (!marker)
+        return error_set(error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory");
+    /* One block at first, alone: it is written or not, and from then on the target is marked. */
+    make_marker(job, marker);
+    status = write_and_flush(job, 0, marker, (size_t)block, error);
+    platform_release(job->platform, marker);
+    if (!status && job->held[0].size > block)
+        status = erase(job, block, job->held[0].size - (size_t)block, error);
+    /* A backup GPT of the target's own would be found again by repair programs. A partition has none. */
+    if (!status && !job->plan->target_slice)
+        status = erase(job, bytes - wipe, (size_t)wipe, error);
+    for (unsigned i = 1; i < job->held_count && !status; i++)
+        status = erase(job, job->held[i].offset, job->held[i].size, error);
+    return status ? status : block_flush(job->target, error);
+}
+
+static int compare_held(struct job *job, const struct held_range *held, struct error *error)
+{
+    uint8_t *data = platform_allocate(job->platform, held->size);
+    int status;
+
+    if (!data)
+        return error_set(error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory");
+    status = block_read_bytes(job->target, held->offset, data, held->size, error);
+    if (!status && memcmp(data, held->data, held->size))
+        status = error_set(error, ERROR_MISMATCH, OPERATION_VERIFY, job->target->name,
+                           held->offset / target_block(job), "tables or boot sectors read back are not what was written");
+    platform_release(job->platform, data);
+    return status;
+}
+
+int job_target_finish(struct job *job, struct error *error)
+{
+    struct held_range *head = &job->held[0];
+    size_t block = (size_t)target_block(job);
+    int status = 0;
+
+    for (unsigned i = 0; i < job->held_count; i++)
+        lay_patches(job->plan, job->held[i].offset, job->held[i].data, job->held[i].size);
+    for (unsigned i = 1; i < job->held_count && !status; i++)
+        status = block_write_bytes(job->target, job->held[i].offset, job->held[i].data, job->held[i].size, error);
+    if (!status)
+        status = write_and_flush(job, block, head->data + block, head->size - block, error);
+    if (!status)
+        status = write_and_flush(job, 0, head->data, block, error);
+    for (unsigned i = 0; i < job->held_count && !status && !job->options->no_verify; i++)
+        status = compare_held(job, &job->held[i], error);
+    return status;
+}
+
+int job_target_open(struct job *job, struct error *error)
+{
+    struct job_channel *writes = &job->writes;
+    int status;
+
+    writes->loop = job->loop;
+    writes->device = job->target;
+    writes->side = SIDE_TARGET;
+    writes->owner = job;
+    writes->finished = slot_written;
+    writes->failed = write_failed;
+    status = job_channel_open(writes, error);
+    if (!status)
+        status = hold_all(job, error);
+    if (!status && !job->options->no_verify)
+        status = job_ledger_open(job, error);
+    return status;
+}
+
+void job_target_close(struct job *job)
+{
+    job->result->memory_bytes += job_channel_memory(&job->writes);
+    job_channel_close(&job->writes);
+    job_ledger_close(job);
+    for (unsigned i = 0; i < job->held_count; i++)
+        platform_release(job->platform, job->held[i].data);
+    job->held_count = 0;
+}
