@@ -99,7 +99,7 @@ void firmware_log(struct platform *platform, enum log_level level, const char *l
     memcpy(head + at, name, name_length);
     head[--at] = ' ';
     head[--at] = ']';
-    for (unsigned digit = 0; digit < 3 || milliseconds; digit++) {
+    for (unsigned digit = 0; digit < 4 || milliseconds; digit++) {
         if (digit == 3)
             head[--at] = '.';
         head[--at] = (char)('0' + milliseconds % 10);

@@ -12,6 +12,8 @@
 #define MSG_SD_DP 0x1a
 #define MSG_EMMC_DP 0x1d
 #define PCI_VENDOR_VIRTIO 0x1af4
+#define NVME_IDENTIFY 6
+#define NVME_IDENTIFY_CONTROLLER 1
 #define USB_LANGUAGE_ENGLISH 0x0409
 
 #define INTERFACE_AHCI                                                                                                 \
@@ -21,10 +23,6 @@
 #define INTERFACE_IDE                                                                                                  \
     {                                                                                                                  \
         0x5e948fe3, 0x26d3, 0x42b5, { 0xaf, 0x17, 0x61, 0x02, 0x87, 0x18, 0x8d, 0xec }                                 \
-    }
-#define INTERFACE_NVME                                                                                                 \
-    {                                                                                                                  \
-        0x3ab14680, 0x5d3f, 0x4a4d, { 0xbc, 0xdc, 0xcc, 0x38, 0x00, 0x18, 0xc7, 0xf7 }                                 \
     }
 #define INTERFACE_SCSI                                                                                                 \
     {                                                                                                                  \
@@ -89,16 +87,32 @@ static void read_disk_info(struct firmware *firmware, struct firmware_disk *disk
         if (!EFI_ERROR(info->identify(info, data, &size)))
             read_ata_identity(device, data);
         device->bus = BUS_SATA;
-    } else if (is_guid(&info->interface, (EFI_GUID)INTERFACE_NVME)) {
-        if (!EFI_ERROR(info->identify(info, data, &size)))
-            read_nvme_identity(device, data);
-        device->bus = BUS_NVME;
     } else if (is_guid(&info->interface, (EFI_GUID)INTERFACE_SCSI) || is_guid(&info->interface, (EFI_GUID)INTERFACE_USB)) {
         size = 96;
         if (!EFI_ERROR(info->inquiry(info, data, &size)))
             read_scsi_identity(device, data);
     }
     platform_release(&firmware->platform, data);
+}
+
+/* The controller's identity, by an Identify command through the firmware: its disk information tells of the namespace alone. */
+static void read_nvme(struct firmware *firmware, struct firmware_disk *disk, EFI_HANDLE controller)
+{
+    EFI_GUID guid = EFI_NVM_EXPRESS_PASS_THRU_PROTOCOL_GUID;
+    struct efi_nvme_pass_thru *nvme = firmware_handle_protocol(firmware, controller, &guid);
+    EFI_PHYSICAL_ADDRESS page = 0;
+    UINT32 completion[4] = {0};
+    struct efi_nvme_command command = {.opcode = NVME_IDENTIFY, .valid = NVME_WORD_10_VALID};
+    struct efi_nvme_packet packet = {.timeout = 50000000, .data_size = 4096, .command = &command, .completion = completion};
+
+    if (!nvme || EFI_ERROR(firmware->boot->AllocatePages(AllocateAnyPages, EfiLoaderData, 1, &page)))
+        return;
+    command.words_10_15[0] = NVME_IDENTIFY_CONTROLLER;
+    packet.data = (VOID *)page;
+    memset(packet.data, 0, 4096);
+    if (!EFI_ERROR(nvme->pass_thru(nvme, 0, &packet, NULL)))
+        read_nvme_identity(&disk->device, packet.data);
+    firmware->boot->FreePages(page, 1);
 }
 
 static void read_usb_serial(struct firmware *firmware, struct firmware_disk *disk, EFI_HANDLE handle)
@@ -191,17 +205,18 @@ static void make_name_text(char *text)
 void firmware_disk_identify(struct firmware *firmware, struct firmware_disk *disk)
 {
     struct block_device *device = &disk->device;
-    EFI_GUID usb_guid = EFI_USB_IO_PROTOCOL_GUID;
+    EFI_GUID usb_guid = EFI_USB_IO_PROTOCOL_GUID, nvme_guid = EFI_NVM_EXPRESS_PASS_THRU_PROTOCOL_GUID;
     char name[BLOCK_NAME_MAX - 20];
 
     device->bus = BUS_FIRMWARE;
     read_disk_info(firmware, disk);
     const char *prefix = bus_prefix(firmware, disk);
-    if (device->bus == BUS_USB) {
-        EFI_HANDLE usb = parent_with(firmware, disk->path, &usb_guid);
-        if (usb)
-            read_usb_serial(firmware, disk, usb);
-    }
+    EFI_HANDLE usb = device->bus == BUS_USB ? parent_with(firmware, disk->path, &usb_guid) : NULL;
+    EFI_HANDLE nvme_controller = device->bus == BUS_NVME ? parent_with(firmware, disk->path, &nvme_guid) : NULL;
+    if (usb)
+        read_usb_serial(firmware, disk, usb);
+    if (nvme_controller)
+        read_nvme(firmware, disk, nvme_controller);
     if (device->serial[0])
         snprintf(name, sizeof(name), "%s", device->serial);
     else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Protocols that gnu-efi 3.0.15 has no declarations for: MP services (Platform Initialization specification 1.7, volume 2,
- * section 13.4), disk information (same, volume 5, section 12.10), USB I/O (UEFI 2.10, section 17.2.4), memory attributes
- * (UEFI 2.10, section 37.7). Names are the specifications'.
+ * section 13.4), disk information (same, volume 5, section 12.10), USB I/O, NVMe pass through, memory attributes
+ * (UEFI 2.10, sections 17.2.4, 13.15, 37.7). Names are the specifications'.
  */
 #ifndef BOOT_EFI_PROTOCOLS_H
 #define BOOT_EFI_PROTOCOLS_H
@@ -78,6 +78,37 @@ struct efi_usb_io {
     (struct efi_usb_io *self, UINT16 language, UINT8 index, CHAR16 **text);
     EFI_STATUS(EFIAPI *get_supported_languages)(struct efi_usb_io *self, UINT16 **languages, UINT16 *size);
     VOID *port_reset;
+};
+
+#define EFI_NVM_EXPRESS_PASS_THRU_PROTOCOL_GUID                                                                        \
+    {                                                                                                                  \
+        0x52c78312, 0x8edc, 0x4233, { 0x98, 0xf2, 0x1a, 0x1a, 0xa5, 0xe3, 0x88, 0xa5 }                                 \
+    }
+
+struct efi_nvme_command {
+    UINT32 opcode; /* fused bits above are zero */
+    UINT8 valid;   /* which of the double words below count */
+    UINT32 namespace_id;
+    UINT32 words_2_3[2], words_10_15[6];
+};
+#define NVME_WORD_10_VALID 0x4
+
+struct efi_nvme_packet {
+    UINT64 timeout; /* 100 ns */
+    VOID *data;
+    UINT32 data_size;
+    VOID *metadata;
+    UINT32 metadata_size;
+    UINT8 queue; /* 0: admin */
+    struct efi_nvme_command *command;
+    UINT32 *completion; /* four of them */
+};
+
+struct efi_nvme_pass_thru {
+    VOID *mode;
+    EFI_STATUS(EFIAPI *pass_thru)
+    (struct efi_nvme_pass_thru *self, UINT32 namespace_id, struct efi_nvme_packet *packet, EFI_EVENT event);
+    VOID *get_next_namespace, *build_device_path, *get_namespace;
 };
 
 #define EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID                                                                             \
