@@ -102,7 +102,7 @@ static void print_result(struct session *session, const struct plan *plan, const
         return;
     size_text(bytes, size);
     time_text(result->copy_nanoseconds + result->verify_nanoseconds, time);
-    size_text(rate_per_second(bytes, result->copy_nanoseconds), rate);
+    size_text(rate_per_second(bytes, plan->kind == JOB_VERIFY ? result->verify_nanoseconds : result->copy_nanoseconds), rate);
     if (plan->kind == JOB_CAPTURE)
         output_print(session->status, "Captured %s in %s (%s/s), stored as %s.\n", size, time, rate,
                      size_text(result->totals.stored_bytes, stored));

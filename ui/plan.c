@@ -66,8 +66,8 @@ void plan_print(struct session *session, const struct command *command, const st
     print_disk(session, "from", &plan->request.source);
     print_disk(session, plan->kind == JOB_VERIFY ? "against" : "to", &plan->request.target);
     print_regions(session, plan);
-    output_print(session->status, "  %s in use are copied, %s are not in use", size_text(plan->used_bytes, used),
-                 size_text(plan->skipped_bytes, skipped));
+    output_print(session->status, "  %s in use are %s, %s are not in use", size_text(plan->used_bytes, used),
+                 plan->kind == JOB_VERIFY ? "checked" : "copied", size_text(plan->skipped_bytes, skipped));
     if (plan->kind == JOB_CAPTURE)
         output_print(session->status, "; the image may need up to %s", size_text(plan->expected_image_bytes, expected));
     output_print(session->status, ".\n");
