@@ -460,4 +460,5 @@ const struct filesystem_driver ext_filesystem = {
     .name = "ext",
     .probe = ext_probe,
     .read_allocation = ext_read_allocation,
+    .open_store = ext_open_store,
 };

@@ -26,6 +26,50 @@ int ext_read_superblock(struct volume_io *io, struct ext2_super_block *super);
 /* Writes a run of bytes past the channel's cache, which forgets what it had of it. */
 int ext_write_data(ext2_filsys fs, uint64_t offset, const void *data, size_t size);
 
+/* --- a volume that is written (ext_alloc.c) --- */
+
+/*
+ * The library's bitmaps are never read whole (512 MiB at 16 TiB). Its block and inode bitmap start with everything marked as used;
+ * groups are loaded when space is needed, so its allocators see free space there and nowhere else. Only groups that changed are
+ * written back.
+ */
+struct ext_group {
+    bool blocks_loaded, inodes_loaded, changed;
+    uint32_t free_blocks, free_inodes; /* of the descriptor, as last written or read */
+};
+
+struct ext_volume {
+    struct volume_io *io;
+    ext2_filsys fs;
+    struct ext_group *groups; /* NULL: the volume is only read */
+    dgrp_t next_group;        /* where loading goes on */
+    dgrp_t groups_seen;       /* in this pass */
+    unsigned pass;            /* 0: groups with much free space, 1: any, 2: none are left */
+    uint64_t loaded_free;     /* blocks that were free in the loaded groups when they were loaded */
+    uint64_t free_at_mount;   /* blocks, of the superblock */
+    bool changed;             /* the superblock on disk is marked as not clean */
+    bool failed;              /* something was left half done: stays marked */
+};
+
+/* Refuses what must not be written: -ERROR_REFUSED and words in error->detail. */
+int ext_check_writable(struct ext_volume *volume, const struct ext2_super_block *super, struct error *error);
+int ext_prepare_writing(struct ext_volume *volume, struct error *error);
+/* Before the first change: clears EXT2_VALID_FS on disk, durable. */
+int ext_begin_change(struct ext_volume *volume, struct error *error);
+/* Loads groups until about `blocks` can be allocated, beginning near `group`. -ERROR_NO_SPACE: there are less. */
+int ext_provide_blocks(struct ext_volume *volume, uint64_t blocks, struct error *error);
+/* Loads a group whose inodes can be allocated, looking from `group` on. */
+int ext_provide_inode(struct ext_volume *volume, dgrp_t group, dgrp_t *found, struct error *error);
+/* Loads the group of a block or inode that is about to be freed. */
+int ext_provide_group(struct ext_volume *volume, dgrp_t group, struct error *error);
+/* Writes what changed: bitmaps, descriptors, superblock; then flushes the disk. */
+int ext_flush_volume(struct ext_volume *volume, struct error *error);
+/* Marks the volume clean again, if all went well. */
+int ext_end_change(struct ext_volume *volume, struct error *error);
+/* The library's failure as ours: the disk's own error if it was the disk. */
+int ext_error(struct ext_volume *volume, errcode_t status, enum error_operation operation, const char *what,
+              struct error *error);
+
 /* Stream store over a volume; see core/filesystem.h. */
 int ext_open_store(struct block_device *volume, const char *path, bool write, struct stream_store **store,
                    struct error *error);

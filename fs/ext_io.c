@@ -2,8 +2,8 @@
 /*
  * The io_manager through which libext2fs sees a volume (libext2fs, "The I/O manager").
  *
- * Single blocks of a volume that is written pass through a small write-back cache: the library reads and rewrites the same
- * indirect and extent blocks for every block that it maps. Everything else goes straight to the volume.
+ * For a store, single blocks pass through a small write-back cache: the library reads and rewrites the same indirect and extent
+ * blocks for every block that it maps. Everything else goes straight to the volume.
  */
 #include "fs/ext.h"
 
@@ -22,7 +22,7 @@ struct ext_cached {
 struct ext_channel {
     struct volume_io *io;
     uint64_t tick;
-    unsigned cached_count; /* 0: no cache, the volume is only read */
+    unsigned cached_count; /* 0: no cache, an allocation reader's channel */
     struct ext_cached cached[CACHE_BLOCKS];
 };
 
@@ -148,7 +148,7 @@ static errcode_t ext_io_write(io_channel channel, unsigned long long block, int 
     errcode_t status;
     bool found;
 
-    if (!channel_of(channel)->cached_count)
+    if (!channel_of(channel)->io->writable || !channel_of(channel)->cached_count)
         return EXT2_ET_RO_FILSYS;
     if (count != 1) {
         status = settle(channel, block, (size + (size_t)channel->block_size - 1) / (size_t)channel->block_size, true);
@@ -177,7 +177,7 @@ static errcode_t ext_io_flush(io_channel channel)
     struct ext_channel *own = channel_of(channel);
     errcode_t status = own->cached_count ? settle(channel, 0, UINT64_MAX, false) : 0;
 
-    if (!status && volume_io_flush(own->io) < 0)
+    if (!status && own->io->slot_count && volume_io_flush(own->io) < 0)
         status = EXT2_ET_SHORT_WRITE;
     return status;
 }
@@ -187,14 +187,14 @@ static errcode_t ext_io_set_block_size(io_channel channel, int block_size)
     struct ext_channel *own = channel_of(channel);
     errcode_t status = 0;
 
-    if (block_size == channel->block_size && (own->cached_count || !own->io->writable))
+    if (block_size == channel->block_size && (own->cached_count || !own->io->slot_count))
         return 0;
     if (own->cached_count)
         status = settle(channel, 0, UINT64_MAX, true);
     if (status)
         return status;
     channel->block_size = block_size;
-    if (!own->io->writable)
+    if (!own->io->slot_count)
         return 0;
     own->cached_count = 0;
     for (unsigned i = 0; i < CACHE_BLOCKS; i++) {

@@ -344,4 +344,5 @@ const struct filesystem_driver ntfs_filesystem = {
     .name = "ntfs",
     .probe = ntfs_probe,
     .read_allocation = ntfs_read_allocation,
+    .open_store = ntfs_open_store,
 };

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Image files on NTFS volumes.
+ *
+ * libntfs-3g writes metadata in place and does not log it: the volume's dirty flag is set on disk before the first change and cleared at
+ * the end, so that Windows checks the volume after a power cut. Volumes that Windows has not let go of are refused.
+ */
+#include "fs/ntfs.h"
+
+#include "core/library.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct ntfs_store_volume {
+    struct volume_io *io;
+    struct ntfs_volume_device device;
+    ntfs_volume *volume;
+    bool changed; /* our dirty flag is on the disk */
+    bool failed;  /* and stays there */
+};
+
+struct ntfs_file {
+    ntfs_inode *inode;
+    ntfs_attr *data;
+    bool writing;
+};
+
+/* The library's failure as ours: the disk's own error if it was the disk. */
+static int store_error(struct ntfs_store_volume *volume, enum error_operation operation, const char *what,
+                       struct error *error)
+{
+    const char *name = volume->io->device->name;
+    int code = errno;
+
+    if (volume->io->error.code != ERROR_NONE) {
+        struct error own = volume->io->error;
+
+        if (error)
+            *error = own;
+        if (!volume->io->failed)
+            volume->io->error.code = ERROR_NONE;
+        return -(int)own.code;
+    }
+    switch (code) {
+    case ENOMEM:
+        return error_set(error, ERROR_NO_MEMORY, operation, name, ERROR_NO_BLOCK, "%s", what);
+    case ENOSPC:
+        return error_set(error, ERROR_NO_SPACE, operation, name, ERROR_NO_BLOCK, "%s", what);
+    case ENOENT:
+    case ENOTDIR:
+        return error_set(error, ERROR_NOT_FOUND, operation, name, ERROR_NO_BLOCK, "%s", what);
+    case EEXIST:
+        return error_set(error, ERROR_EXISTS, operation, name, ERROR_NO_BLOCK, "%s", what);
+    default:
+        return error_set(error, ERROR_CORRUPT, operation, name, ERROR_NO_BLOCK, "%s (libntfs-3g %d)", what, code);
+    }
+}
+
+static int refuse(struct ntfs_store_volume *volume, const char *why, struct error *error)
+{
+    return error_set(error, ERROR_REFUSED, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK, "%s", why);
+}
+
+/* --- mount --- */
+
+/* Looks at the volume through a read-only mount: the library's writable one may already change something. */
+static int check_writable(struct ntfs_store_volume *volume, struct error *error)
+{
+    struct ntfs_state state;
+    ntfs_volume *mounted = ntfs_mount_device(&volume->device, NTFS_MNT_RDONLY);
+    bool supported;
+
+    if (!mounted)
+        return store_error(volume, OPERATION_OPEN, "the volume's metadata", error);
+    ntfs_examine_state(mounted, &state);
+    supported = ntfs_version_is_supported(mounted) == 0;
+    ntfs_umount(mounted, FALSE);
+    if (!supported)
+        return refuse(volume, "its NTFS version is unknown", error);
+    if (state.hibernated)
+        return refuse(volume, "Windows sleeps on it (hibernation or Fast Startup); shut Windows down fully first", error);
+    if (state.dirty)
+        return refuse(volume, "it is marked dirty; let Windows check it (chkdsk) first", error);
+    if (state.log_open)
+        return refuse(volume, "Windows did not close it; start Windows and shut it down fully first", error);
+    return 0;
+}
+
+static int store_mount(void *context, struct volume_io *io, struct error *error)
+{
+    struct ntfs_store_volume *volume = context;
+    int status;
+
+    volume->io = io;
+    volume->device.io = io;
+    status = io->writable ? check_writable(volume, error) : 0;
+    if (status < 0)
+        return status;
+    volume->volume = ntfs_mount_device(&volume->device, io->writable ? NTFS_MNT_NONE : NTFS_MNT_RDONLY);
+    if (!volume->volume)
+        return store_error(volume, OPERATION_OPEN, "the volume's metadata", error);
+    NVolClearCompression(volume->volume);
+    if (ntfs_set_ignore_case(volume->volume) < 0 || (io->writable && ntfs_volume_get_free_space(volume->volume) < 0))
+        return store_error(volume, OPERATION_OPEN, "the volume's metadata", error);
+    return 0;
+}
+
+/* What the library keeps of the volume's own files, and the disk's cache. */
+static int sync_volume(struct ntfs_store_volume *volume, struct error *error)
+{
+    ntfs_volume *own = volume->volume;
+
+    if (ntfs_inode_sync(own->lcnbmp_ni) < 0 || ntfs_inode_sync(own->mft_ni) < 0 || ntfs_inode_sync(own->mftmirr_ni) < 0 ||
+        ntfs_device_sync(own->dev) < 0) {
+        volume->failed = true;
+        return store_error(volume, OPERATION_FLUSH, "metadata", error);
+    }
+    return 0;
+}
+
+static int begin_change(struct ntfs_store_volume *volume, struct error *error)
+{
+    if (volume->changed)
+        return 0;
+    if (ntfs_volume_write_flags(volume->volume, volume->volume->flags | VOLUME_IS_DIRTY) < 0)
+        return store_error(volume, OPERATION_WRITE, "$Volume", error);
+    volume->changed = true;
+    return sync_volume(volume, error);
+}
+
+static int end_change(struct ntfs_store_volume *volume, struct error *error)
+{
+    int status = sync_volume(volume, error);
+
+    if (status < 0 || volume->failed || !volume->changed)
+        return status;
+    if (ntfs_volume_write_flags(volume->volume, volume->volume->flags & const_cpu_to_le16(0xfffe)) < 0)
+        return store_error(volume, OPERATION_WRITE, "$Volume", error);
+    volume->changed = false;
+    return sync_volume(volume, error);
+}
+
+static int store_unmount(void *context, struct error *error)
+{
+    struct ntfs_store_volume *volume = context;
+    int status = volume->io->writable ? end_change(volume, error) : 0;
+
+    if (ntfs_umount(volume->volume, FALSE) < 0 && status == 0)
+        status = store_error(volume, OPERATION_FLUSH, "unmount", error);
+    volume->volume = NULL;
+    return status;
+}
+
+static uint64_t store_free_space(void *context)
+{
+    struct ntfs_store_volume *volume = context;
+    int64_t clusters = volume->volume->free_clusters;
+
+    return volume->io->writable && clusters > 0 ? (uint64_t)clusters * volume->volume->cluster_size : 0;
+}
+
+static uint64_t store_max_file_bytes(void *context)
+{
+    (void)context;
+    return INT64_MAX;
+}
+
+/* --- names --- */
+
+static ntfs_inode *open_directory(struct ntfs_store_volume *volume, const char *path, const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    ntfs_inode *inode;
+    char parent[512];
+
+    *name = slash ? slash + 1 : path;
+    if (slash) {
+        snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path);
+        inode = ntfs_pathname_to_inode(volume->volume, NULL, parent);
+    } else {
+        inode = ntfs_inode_open(volume->volume, FILE_root);
+    }
+    if (inode && !(inode->mrec->flags & MFT_RECORD_IS_DIRECTORY)) {
+        ntfs_inode_close(inode);
+        inode = NULL;
+        errno = ENOTDIR;
+    }
+    return inode;
+}
+
+static int close_file(struct ntfs_file *file)
+{
+    int status = 0;
+
+    if (file->data)
+        ntfs_attr_close(file->data);
+    if (file->inode)
+        status = ntfs_inode_close(file->inode);
+    file->data = NULL;
+    file->inode = NULL;
+    return status;
+}
+
+static int open_data(struct ntfs_store_volume *volume, struct ntfs_file *file, struct error *error)
+{
+    if (file->inode->mrec->flags & MFT_RECORD_IS_DIRECTORY) {
+        close_file(file);
+        return error_set(error, ERROR_UNSUPPORTED, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK, "a folder");
+    }
+    file->data = ntfs_attr_open(file->inode, AT_DATA, AT_UNNAMED, 0);
+    if (!file->data || (file->data->data_flags & ATTR_IS_ENCRYPTED)) {
+        int status = file->data ? error_set(error, ERROR_UNSUPPORTED, OPERATION_OPEN, volume->io->device->name,
+                                            ERROR_NO_BLOCK, "the file is encrypted")
+                                : store_error(volume, OPERATION_OPEN, "data of the file", error);
+
+        close_file(file);
+        return status;
+    }
+    return 0;
+}
+
+static int create(struct ntfs_store_volume *volume, struct ntfs_file *file, const char *path, struct error *error)
+{
+    const char *name;
+    ntfs_inode *directory = open_directory(volume, path, &name);
+    ntfschar *unicode = NULL;
+    int length, status = 0;
+
+    if (!directory)
+        return store_error(volume, OPERATION_OPEN, "the folder of the image", error);
+    length = ntfs_mbstoucs(name, &unicode);
+    if (length <= 0 || length > 255 || ntfs_forbidden_names(volume->volume, unicode, length, TRUE))
+        status = error_set(error, ERROR_USAGE, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
+                           "a name that NTFS forbids");
+    if (status == 0 && ntfs_inode_lookup_by_name(directory, unicode, length) != (u64)-1)
+        status = error_set(error, ERROR_EXISTS, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK, "%s", name);
+    if (status == 0)
+        status = begin_change(volume, error);
+    if (status == 0) {
+        file->inode = ntfs_create(directory, const_cpu_to_le32(0), unicode, (u8)length, S_IFREG);
+        if (!file->inode) {
+            volume->failed = errno != ENOSPC;
+            status = store_error(volume, OPERATION_OPEN, "new file", error);
+        }
+    }
+    library_free(unicode);
+    /* Before anything else opens it: the library must not have one inode open twice. */
+    if (ntfs_inode_close(directory) < 0 && status == 0) {
+        volume->failed = true;
+        status = store_error(volume, OPERATION_WRITE, "the folder of the image", error);
+        close_file(file);
+    }
+    file->writing = status == 0;
+    return status;
+}
+
+static int store_open(void *context, void *file_context, const char *path, bool write, uint64_t *size, struct error *error)
+{
+    struct ntfs_store_volume *volume = context;
+    struct ntfs_file *file = file_context;
+    int status = 0;
+
+    if (write) {
+        status = create(volume, file, path, error);
+    } else {
+        file->inode = ntfs_pathname_to_inode(volume->volume, NULL, path);
+        if (!file->inode)
+            status = store_error(volume, OPERATION_OPEN, "no such file", error);
+    }
+    if (status == 0)
+        status = open_data(volume, file, error);
+    if (status == 0)
+        *size = (uint64_t)file->data->data_size;
+    return status;
+}
+
+/* --- reading and writing --- */
+
+static int store_read(void *context, void *file_context, uint64_t offset, void *data, size_t size, size_t *transferred,
+                      struct error *error)
+{
+    struct ntfs_store_volume *volume = context;
+    struct ntfs_file *file = file_context;
+    uint64_t end = (uint64_t)file->data->data_size;
+    uint8_t *bytes = data;
+
+    *transferred = 0;
+    if (offset >= end)
+        return 0;
+    if (size > end - offset)
+        size = (size_t)(end - offset);
+    while (*transferred < size) {
+        s64 done = ntfs_attr_pread(file->data, (s64)(offset + *transferred), (s64)(size - *transferred), bytes + *transferred);
+
+        if (done <= 0) {
+            if (done == 0)
+                errno = EIO;
+            return store_error(volume, OPERATION_READ, "data of the file", error);
+        }
+        *transferred += (size_t)done;
+    }
+    return 0;
+}
+
+static int store_write(void *context, void *file_context, uint64_t offset, const void *data, size_t size,
+                       struct error *error)
+{
+    struct ntfs_store_volume *volume = context;
+    struct ntfs_file *file = file_context;
+    const uint8_t *bytes = data;
+
+    if (offset > (uint64_t)file->data->data_size)
+        return error_set(error, ERROR_OUT_OF_RANGE, OPERATION_WRITE, volume->io->device->name, ERROR_NO_BLOCK,
+                         "a gap in the file");
+    if (size > INT64_MAX - offset)
+        return error_set(error, ERROR_NO_SPACE, OPERATION_WRITE, volume->io->device->name, ERROR_NO_BLOCK, "too big");
+    while (size) {
+        s64 done = ntfs_attr_pwrite(file->data, (s64)offset, (s64)size, bytes);
+
+        if (done <= 0) {
+            if (done == 0)
+                errno = EIO;
+            volume->failed = volume->failed || errno != ENOSPC;
+            return store_error(volume, OPERATION_WRITE, "data of the file", error);
+        }
+        offset += (uint64_t)done;
+        bytes += done;
+        size -= (size_t)done;
+    }
+    return 0;
+}
+
+static int store_flush(void *context, void *file_context, struct error *error)
+{
+    struct ntfs_store_volume *volume = context;
+    struct ntfs_file *file = file_context;
+
+    if (!file->writing)
+        return 0;
+    if (ntfs_inode_sync(file->inode) < 0) {
+        volume->failed = true;
+        return store_error(volume, OPERATION_FLUSH, "metadata of the file", error);
+    }
+    return sync_volume(volume, error);
+}
+
+static int store_close(void *context, void *file_context, struct error *error)
+{
+    struct ntfs_store_volume *volume = context;
+    struct ntfs_file *file = file_context;
+    bool writing = file->writing;
+
+    if (close_file(file) < 0) {
+        volume->failed = true;
+        return store_error(volume, OPERATION_FLUSH, "metadata of the file", error);
+    }
+    return writing ? sync_volume(volume, error) : 0;
+}
+
+static int store_remove(void *context, const char *path, struct error *error)
+{
+    struct ntfs_store_volume *volume = context;
+    ntfs_inode *inode = ntfs_pathname_to_inode(volume->volume, NULL, path), *directory;
+    ntfschar *unicode = NULL;
+    const char *name;
+    int length, status;
+
+    if (!inode)
+        return store_error(volume, OPERATION_OPEN, "no such file", error);
+    directory = open_directory(volume, path, &name);
+    status = directory ? begin_change(volume, error) : store_error(volume, OPERATION_OPEN, "folder", error);
+    length = ntfs_mbstoucs(name, &unicode);
+    if (status < 0 || length <= 0) {
+        if (directory)
+            ntfs_inode_close(directory);
+        ntfs_inode_close(inode);
+        library_free(unicode);
+        return status < 0 ? status : store_error(volume, OPERATION_OPEN, "name", error);
+    }
+    /* Closes both inodes, whatever happens. */
+    if (ntfs_delete(volume->volume, path, inode, directory, unicode, (u8)length) < 0) {
+        volume->failed = true;
+        status = store_error(volume, OPERATION_WRITE, "removal", error);
+    }
+    library_free(unicode);
+    return status < 0 ? status : sync_volume(volume, error);
+}
+
+static const struct volume_file_ops ntfs_files = {
+    .name = "ntfs",
+    .volume_size = sizeof(struct ntfs_store_volume),
+    .file_size = sizeof(struct ntfs_file),
+    .mount = store_mount,
+    .unmount = store_unmount,
+    .free_space = store_free_space,
+    .max_file_bytes = store_max_file_bytes,
+    .open = store_open,
+    .read = store_read,
+    .write = store_write,
+    .flush = store_flush,
+    .close = store_close,
+    .remove = store_remove,
+};
+
+int ntfs_open_store(struct block_device *volume, const char *path, bool write, struct stream_store **store,
+                    struct error *error)
+{
+    return volume_store_open(volume, &ntfs_files, path, write, store, error);
+}
