@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#if __has_include("drivers/ahci.h")
+#if __has_include("drivers/ahci.c")
 #include "drivers/ahci.h"
 #define HAVE_AHCI
 #endif

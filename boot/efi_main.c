@@ -122,7 +122,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
 
     machine_devices_stop(machine);
     enum machine_end end = machine->end;
-    bool emulator_exit = machine->emulator_exit;
+    bool emulator_exit = machine->emulator_exit && end == END_RETURN;
     firmware_stop(firmware);
     if (emulator_exit)
         machine_emulator_exit(code);

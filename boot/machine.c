@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "boot/self_check.h"
 #include "core/filesystem.h"
 #include "core/partition.h"
 #include "ui/session.h"
@@ -201,9 +202,14 @@ static void take_job_file_words(struct machine *machine, char *text)
 
 static enum exit_code run_line(struct machine_session *ours, const char *line)
 {
+    enum exit_code code;
+
     machine_reset_cancel(ours->machine);
     platform_log(ours->machine->platform, LOG_INFO, "command: %s", line);
-    enum exit_code code = session_run_line(&ours->session, line);
+    if (strcmp(line + strspn(line, " \t"), "self-check") == 0)
+        code = self_check(ours->machine, ours->session.out) ? EXIT_CODE_DONE : EXIT_CODE_OTHER;
+    else
+        code = session_run_line(&ours->session, line);
     platform_log(ours->machine->platform, LOG_INFO, "exit code %d", (int)code);
     return code;
 }
@@ -240,7 +246,7 @@ static enum exit_code prompt(struct machine_session *ours)
     char line[MACHINE_LINE_MAX];
 
     output_print(ours->session.out, "\nType a command: list, capture, restore, clone, verify, info; help explains them.\n"
-                                    "exit, reboot and poweroff leave.\n");
+                                    "self-check tries the machine; exit, reboot and poweroff leave.\n");
     for (;;) {
         output_print(ours->session.out, "eidolon> ");
         if (!machine_read_line(ours->machine, line, sizeof(line))) {

@@ -28,7 +28,7 @@ struct machine {
     struct block_registry registry;
     enum machine_io io;
     enum machine_end end;
-    bool emulator_exit;             /* the exit code goes to the emulator's exit port instead of `end` */
+    bool emulator_exit;             /* a return gives the exit code to the emulator's exit port */
     char command[MACHINE_LINE_MAX]; /* from load options or the emulator; empty: none */
     struct device_set *devices;     /* efi_devices.c; NULL: no memory */
 };

@@ -112,9 +112,10 @@ class Machine:
     """One PC. Add devices, start(), then watch and act. Every add_ method returns the id of the device for device_del."""
 
     def __init__(self, name=None, *, memory="1G", processors=1, cpu="max", screen=False, ps2=True, secure_boot=False,
-                 kernel=None, fw_cfg=None, timeout=180):
+                 kernel=None, fw_cfg=None, command=None, exit_port=True, timeout=180):
         """screen: a VGA adapter (screendump). kernel: an .efi that the firmware starts itself, faster than from a stick.
-        fw_cfg: {"opt/...": text}. timeout: seconds after which the machine is killed, whatever happens."""
+        fw_cfg: {"opt/...": text}. command: what the application does instead of the job file or its prompt. exit_port: when
+        it returns, its exit code ends the emulator (see expect_exit); False: it returns to the firmware. timeout: seconds after which the machine is killed, whatever happens."""
         self.name = name or os.environ.get("EIDOLON_TEST", "machine")
         self.directory = os.path.join(BUILD, "machine", self.name)
         os.makedirs(self.directory, exist_ok=True)
@@ -152,7 +153,12 @@ class Machine:
         ]
         if secure_boot:
             self.arguments += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
-        for key, text in (fw_cfg or {}).items():
+        settings = dict(fw_cfg or {})
+        if exit_port:
+            settings.setdefault("opt/eidolon/exit", "yes")
+        if command is not None:
+            settings["opt/eidolon/command"] = command
+        for key, text in settings.items():
             # A comma in an option's value is written twice.
             self.arguments += ["-fw_cfg", "name=%s,string=%s" % (key, text.replace(",", ",,"))]
         if kernel:
