@@ -57,8 +57,9 @@ void filesystem_register(const struct filesystem_driver *driver);
 /* The driver that recognises the volume (NULL: none) and what it says. */
 const struct filesystem_driver *filesystem_probe(struct block_device *volume, struct filesystem_info *info);
 /*
- * Probe, read on a fiber with deadline and arena limit, check what came back (inside the volume, aligned, the volume's
- * first block included), WHOLE on any doubt. Negative only for cancel or no memory. Free the list in allocation->used.
+ * Probe, read on a fiber of its own with deadline and arena limit, check what came back (inside the volume, its first block
+ * included; widened to whole logical blocks), WHOLE on any doubt, also when two drivers recognise the volume. Negative only for
+ * cancel or no memory. Free the list in allocation->used (it is empty when WHOLE).
  */
 int filesystem_allocation(struct block_device *volume, struct allocation *allocation);
 
