@@ -368,6 +368,8 @@ static int audit_inode(struct ext_reader *reader, ext2_ino_t number, const char 
     finish_run(&audit);
     if (audit.status)
         return audit.status;
+    if (!audit.visited && number != EXT2_RESIZE_INO)
+        return damaged(reader, what, 0);
     return status ? library_doubt(reader, status, what) : 0;
 }
 
