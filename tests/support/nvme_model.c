@@ -587,10 +587,11 @@ static int model_buffer_map(struct buffer *buffer, struct pci_device *pci, uint6
 
 static void model_buffer_unmap(struct buffer *buffer, struct pci_device *pci, void *context)
 {
-    (void)buffer;
     (void)context;
     struct nvme_model *model = model_of(pci);
-    if (!model->dma_stopped && model->csts & NVME_CSTS_RDY)
+    uint64_t start = (uint64_t)buffer->data;
+    bool queues = model->asq >= start && model->asq < start + buffer->size;
+    if (!model->dma_stopped && model->csts & NVME_CSTS_RDY && (queues || model->pending_count))
         violation(model, "memory was unmapped while the controller could still use it");
 }
 
