@@ -144,7 +144,6 @@ static const struct {
                                     "%t has the same identity now: take one of the two out before an operating system starts"},
     [MESSAGE_LAYOUT_GPT_MOVED] = {"layout-gpt-moved", "the backup partition table (GPT) moves from byte %0 to byte %1"},
     [MESSAGE_DIFFERS] = {"differs", "%t: %1 bytes at byte %0 are not what the image says"},
-    [MESSAGE_DIFFERS] = {"differs", "%t: %1 bytes at byte %0 are not what the image says"},
     [MESSAGE_FIRMWARE_FALLBACK] = {"firmware-fallback", "%t is served by the firmware's driver: %u"},
     [MESSAGE_DEVICE_RESET] = {"device-reset", "%t did not answer and was reset"},
     [MESSAGE_DEVICE_GONE] = {"device-gone", "%t is gone"},
