@@ -70,26 +70,23 @@ static int use_all(struct plan *plan, struct image_region *region)
     return extent_list_add(&plan->used, region->offset, region->bytes);
 }
 
-/* Takes over what the allocation reader found, in whole pieces of the region's own grid. */
+/* Takes over what the allocation reader found, to the byte: what shares a piece with it is zeroed before it is stored. */
 static int use_allocation(struct plan *plan, struct image_region *region, struct allocation *allocation)
 {
-    struct extent_list *used = &allocation->used;
-    int status;
+    const struct extent_list *used = &allocation->used;
 
     if (allocation->verdict != ALLOCATION_EXACT || plan->request.options.raw) {
         region->copied_whole = true;
         return use_all(plan, region);
     }
-    status = extent_list_align(used, IMAGE_PIECE, region->bytes);
-    if (status)
-        return status;
     if (used->count && used->extents[used->count - 1].offset + used->extents[used->count - 1].length > region->bytes)
         return use_all(plan, region); /* the reader promised otherwise: correct before small */
     region->used_bytes = extent_list_total(used);
     return extent_list_add_shifted(&plan->used, used, region->offset);
 }
 
-static int plan_volume(struct plan *plan, struct image_region *region, struct block_device *volume)
+/* `opaque`: a file system at its start does not describe all of it. */
+static int plan_volume(struct plan *plan, struct image_region *region, struct block_device *volume, bool opaque)
 {
     struct allocation *allocation = platform_allocate_zeroed(plan->platform, sizeof(*allocation));
     int status = 0;
@@ -97,7 +94,7 @@ static int plan_volume(struct plan *plan, struct image_region *region, struct bl
     if (!allocation)
         return -ERROR_NO_MEMORY;
     extent_list_init(&allocation->used, plan->platform);
-    if (plan->request.options.raw)
+    if (plan->request.options.raw || opaque)
         filesystem_probe(volume, &allocation->info);
     else
         status = filesystem_allocation(volume, allocation);
@@ -136,7 +133,8 @@ static int plan_partitions(struct plan *plan, struct error *error)
         status = partition_open(disk, partition, &volume, error);
         if (status)
             return status;
-        status = plan_volume(plan, add_region(plan, partition->number, start, bytes), volume);
+        status = plan_volume(plan, add_region(plan, partition->number, start, bytes), volume,
+                             partition_is_opaque(&plan->table, partition));
         block_device_stop(volume);
         position = start + bytes;
     }
@@ -152,7 +150,9 @@ static int plan_single_volume(struct plan *plan, struct error *error)
 {
     struct block_device *volume = plan_source_device(plan);
     unsigned partition = plan->request.source.partition;
-    int status = plan_volume(plan, add_region(plan, partition, 0, block_device_bytes(volume)), volume);
+    const struct partition *entry = partition ? partition_find(&plan->table, partition) : NULL;
+    int status = plan_volume(plan, add_region(plan, partition, 0, block_device_bytes(volume)), volume,
+                             entry && partition_is_opaque(&plan->table, entry));
 
     if (status == -ERROR_NO_MEMORY)
         return no_memory(error);

@@ -25,16 +25,18 @@ static void set_piece(struct pipeline_slot *slot, uint64_t piece)
 static bool build_map(struct job *job, struct pipeline_slot *slot, uint64_t start, uint64_t length)
 {
     const struct extent_list *used = &job->plan->used;
-    uint64_t pieces = (length + IMAGE_PIECE - 1) / IMAGE_PIECE, set = 0;
+    uint64_t pieces = (length + IMAGE_PIECE - 1) / IMAGE_PIECE, set = 0, next = 0;
 
     memset(slot->map, 0, IMAGE_MAP_BYTES(job->chunk_size));
     for (size_t i = job->cursor.extent; i < used->count && used->extents[i].offset < start + length; i++) {
         const struct extent *extent = &used->extents[i];
         uint64_t from = extent->offset > start ? extent->offset - start : 0;
         uint64_t to = smaller_of(extent_end(extent) - start, length);
-        /* Extents are whole pieces of the region's grid; rounding outwards costs nothing if one were not. */
-        for (uint64_t piece = from / IMAGE_PIECE; piece < pieces && piece * IMAGE_PIECE < to; piece++, set++)
+        /* Two extents may share a piece: it is counted once. */
+        uint64_t piece = from / IMAGE_PIECE > next ? from / IMAGE_PIECE : next;
+        for (; piece < pieces && piece * IMAGE_PIECE < to; piece++, set++)
             set_piece(slot, piece);
+        next = piece;
     }
     return set < pieces;
 }
@@ -91,6 +93,35 @@ static bool at_end(struct job *job)
 
 /* --- reading --- */
 
+/* Zeroes what of [from, to) of a chunk shares a piece with something in use; whole pieces without use go by the map. */
+static void zero_beside(uint8_t *plain, uint64_t from, uint64_t to)
+{
+    uint64_t from_piece_end = smaller_of((from + IMAGE_PIECE - 1) / IMAGE_PIECE * IMAGE_PIECE, to);
+    uint64_t to_piece = to / IMAGE_PIECE * IMAGE_PIECE;
+
+    memset(plain + from, 0, (size_t)(from_piece_end - from));
+    if (to_piece > from_piece_end)
+        from_piece_end = to_piece;
+    memset(plain + from_piece_end, 0, (size_t)(to - from_piece_end));
+}
+
+/* Blocks of file systems may be smaller than a piece: what was deleted beside them does not reach the image. */
+static void zero_unused_edges(struct job *job, struct pipeline_slot *slot)
+{
+    const struct extent_list *used = &job->plan->used;
+    uint64_t start = job_slot(slot)->source_offset, length = slot->chunk.length, position = 0;
+
+    for (size_t i = extent_list_find(used, start); i < used->count && used->extents[i].offset < start + length; i++) {
+        const struct extent *extent = &used->extents[i];
+        uint64_t from = extent->offset > start ? extent->offset - start : 0;
+        if (from > position)
+            zero_beside(slot->plain.data, position, from);
+        position = smaller_of(extent_end(extent) - start, length);
+    }
+    if (position < length)
+        zero_beside(slot->plain.data, position, length);
+}
+
 static void slot_read(struct job_channel *channel, struct pipeline_slot *slot)
 {
     struct job *job = job_of(channel);
@@ -103,6 +134,7 @@ static void slot_read(struct job_channel *channel, struct pipeline_slot *slot)
         pipeline_skip(job->pipeline, slot);
         return;
     }
+    zero_unused_edges(job, slot);
     slot->work = job->read_work;
     pipeline_ready(job->pipeline, slot);
 }
