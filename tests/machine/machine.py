@@ -115,7 +115,8 @@ class Machine:
                  kernel=None, fw_cfg=None, command=None, exit_port=True, timeout=180):
         """screen: a VGA adapter (screendump). kernel: an .efi that the firmware starts itself, faster than from a stick.
         fw_cfg: {"opt/...": text}. command: what the application does instead of the job file or its prompt. exit_port: when
-        it returns, its exit code ends the emulator (see expect_exit); False: it returns to the firmware. timeout: seconds after which the machine is killed, whatever happens."""
+        it returns, its exit code ends the emulator (see expect_exit); False: it returns to the firmware. timeout: seconds
+        after which the machine is killed, whatever happens."""
         self.name = name or os.environ.get("EIDOLON_TEST", "machine")
         self.directory = os.path.join(BUILD, "machine", self.name)
         os.makedirs(self.directory, exist_ok=True)
@@ -483,21 +484,25 @@ class Machine:
         self._device({"driver": "virtio-blk-pci", "id": device, "serial": serial, "drive": self._block(device, path, **block), **properties})
         return device
 
-    def add_stick(self, path=None, *, files=None, size=64, application=None, serial="STICK", bootindex=0, **options):
-        """A USB stick that boots: path, or a fresh one of `size` MiB with the application and `files` ({path: text or bytes}).
-        Its file is m.stick_path."""
-        if path is None:
-            path = os.path.join(self.disks, self.new_id("stick") + ".img")
-            command = [os.path.join(REPOSITORY, "tools/make_stick.sh"), "--size", str(size), path,
-                       application or os.path.join(BUILD, "eidolon.efi")]
-            for number, (place, contents) in enumerate((files or {}).items()):
-                source = os.path.join(self.disks, "file%d" % number)
-                with open(source, "wb") as file:
-                    file.write(contents.encode() if isinstance(contents, str) else contents)
-                command.append("%s:%s" % (source, place))
-            subprocess.run(command, check=True)
+    def new_stick(self, *, files=None, size=64, application=None):
+        """The path of a fresh bootable image of `size` MiB with the application and `files` ({path: text or bytes}). Any disk may
+        carry it; read_stick_file() reads from it."""
+        path = os.path.join(self.disks, self.new_id("stick") + ".img")
+        command = [os.path.join(REPOSITORY, "tools/make_stick.sh"), "--size", str(size), path,
+                   application or os.path.join(BUILD, "eidolon.efi")]
+        for number, (place, contents) in enumerate((files or {}).items()):
+            source = os.path.join(self.disks, "file%d" % number)
+            with open(source, "wb") as file:
+                file.write(contents.encode() if isinstance(contents, str) else contents)
+            command.append("%s:%s" % (source, place))
+        subprocess.run(command, check=True)
         self.stick_path = path
-        return self.add_usb_storage(path, serial=serial, bootindex=bootindex, **options)
+        return path
+
+    def add_stick(self, path=None, *, files=None, size=64, application=None, serial="STICK", bootindex=0, **options):
+        """A USB stick that boots: path, or a new_stick(). Its file is m.stick_path."""
+        self.stick_path = path or self.new_stick(files=files, size=size, application=application)
+        return self.add_usb_storage(self.stick_path, serial=serial, bootindex=bootindex, **options)
 
     def read_stick_file(self, place, path=None):
         """A file from the stick's FAT partition after the machine has ended, as bytes."""

@@ -1,29 +1,132 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The application starts from a stick beside disks of every kind, says its version and leaves in order."""
+"""The application on the bare machine: it starts from a stick, finds the disks of every kind, uses the processors, can be talked to, and
+leaves the machine as it was."""
 
+import os
+import re
+
+import machine
 from machine import Machine
 
-
-def test_boots_from_a_stick():
-    with Machine() as m:
-        m.add_stick()
-        m.start()
-        m.wait_for(r"^Eidolon \S+", timeout=60)
-        m.expect_exit(0)
+TIMEOUT = 150
 
 
-def test_boots_beside_disks_of_every_kind():
+def check_names(log, names):
+    listed = re.findall(r"^(\S+:\S+)$", log, re.MULTILINE)
+    assert sorted(listed) == sorted(names), "listed %s, expected %s" % (listed, names)
+
+
+def add_disks_of_every_kind(m):
+    m.add_nvme(m.new_disk("nvme", "1G"), "NVME1", namespaces=[m.new_disk("nvme2", "1G")], mdts=5, logical_block_size=4096,
+               physical_block_size=4096)
+    m.add_ahci_disk(m.new_disk("sata", "1G"), "SATA1")
+    m.add_cdrom()
+    m.add_usb_storage(m.new_disk("usb", "1G"), "USB1")
+    m.add_usb_storage(m.new_disk("usb4k", "1G"), "USB4K", logical_block_size=4096, physical_block_size=4096)
+    m.add_virtio_blk(m.new_disk("virtio", "1G"), "VIRTIO1")
+    m.add_usb_keyboard()
+    return ["nvme:NVME1", "nvme:NVME1/n2", "sata:SATA1", "usb:USB1", "usb:USB4K", "usb:STICK"]
+
+
+def test_job_file_lists_disks_of_every_kind():
     with Machine(processors=2, screen=True) as m:
-        m.add_stick(files={"EIDOLON/JOB.TXT": "list\n"})
-        m.add_nvme(m.new_disk("nvme", "1G"), "NVME1", namespaces=[m.new_disk("nvme2", "1G")], mdts=5, logical_block_size=4096,
-                   physical_block_size=4096)
-        m.add_ahci_disk(m.new_disk("sata", "1G"), "SATA1", inject=[{"iotype": "read", "sector": 4096}])
-        m.add_cdrom()
-        m.add_usb_storage(m.new_disk("usb", "1G"), "USB1", throttle={"iops_total": 1000})
-        m.add_usb_storage(m.new_disk("usb4k", "1G"), "USB4K", logical_block_size=4096, physical_block_size=4096)
-        m.add_virtio_blk(m.new_disk("virtio", "1G"), "VIRTIO1", snapshot=True)
-        m.add_usb_keyboard()
+        m.add_stick(files={"EIDOLON/JOB.TXT": "# what is here?\nlist\n"})
+        names = add_disks_of_every_kind(m)
         m.start()
         m.wait_for(r"^Eidolon \S+", timeout=60)
+        virtio = m.wait_for(r"^(virtio:\S+)$").group(1)  # its place on the bus is its name
         m.expect_exit(0)
-        assert m.read_stick_file("EIDOLON/JOB.TXT") == b"list\n"
+        check_names(m.log(), names + [virtio])
+        assert re.search(r"disk nvme:NVME1: .* driver nvme$", m.log(), re.MULTILINE), m.log()
+        assert "usb:STICK: QEMU QEMU HARDDISK, 67108864 bytes, driver firmware, boot disk" in m.log(), m.log()
+        saved = m.read_stick_file("EIDOLON/LOG.TXT").decode()
+        assert "disk sata:SATA1" in saved and "job file ended, exit code 0" in saved, saved
+
+
+def test_firmware_drivers_give_the_same_names():
+    with Machine(command="list io=firmware") as m:
+        m.add_stick()
+        names = add_disks_of_every_kind(m)
+        m.start()
+        virtio = m.wait_for(r"^(virtio:\S+)$", timeout=60).group(1)
+        m.expect_exit(0)
+        check_names(m.log(), names + [virtio])
+        assert not re.search(r"driver (nvme|ahci)", m.log()), m.log()
+
+
+def check_self_check(processors, *, command="self-check", boot_from_nvme=False):
+    with Machine(processors=processors, command=command) as m:
+        if boot_from_nvme:
+            m.add_nvme(m.new_stick(), "BOOT", bootindex=0)
+        else:
+            m.add_stick()
+        m.add_nvme(m.new_disk("nvme", "1G"), "NVME1")
+        m.start()
+        m.wait_for(r"^self-check: processors: ok, %d workers" % (processors - 1), timeout=90)
+        m.expect_exit(0, timeout=90)
+        assert "self-check: file on the stick: ok" in m.log() and "FAILED" not in m.log(), m.log()
+        return m.log()
+
+
+def test_self_check_on_one_processor():
+    check_self_check(1)
+
+
+def test_self_check_on_four_processors():
+    check_self_check(4)
+
+
+def test_boot_disk_on_a_controller_that_is_taken_over():
+    log = check_self_check(2, boot_from_nvme=True)
+    assert re.search(r"disk nvme:BOOT: .* driver nvme, boot disk$", log, re.MULTILINE), log
+
+
+def test_boot_disk_left_to_the_firmware():
+    log = check_self_check(1, command="self-check io=firmware", boot_from_nvme=True)
+    assert re.search(r"disk nvme:BOOT: .* driver firmware, boot disk$", log, re.MULTILINE), log
+
+
+def test_exit_codes_of_commands():
+    for command, code in (("no-such-command", 2), ("info stick:\\none.eid", 2), ("list nvme:NONE", 2)):
+        with Machine(command=command) as m:
+            m.add_stick()
+            m.start()
+            m.expect_exit(code)
+            assert "error: " in m.log(), m.log()
+
+
+def test_prompt_takes_commands_from_the_keyboard():
+    with Machine(screen=True) as m:
+        m.add_stick()
+        m.add_ahci_disk(m.new_disk("sata", "1G"), "SATA1")
+        m.start()
+        m.wait_for(r"^eidolon> ", timeout=60)
+        check_names(m.log(), ["usb:STICK", "sata:SATA1"])
+        m.type_text("list satx")
+        m.send_key("backspace")
+        m.type_text("a\n")
+        m.wait_for(r"^sata:SATA1$")
+        m.wait_for(r"^eidolon> ")
+        m.type_text("exit\n")
+        m.expect_exit(0)
+
+
+def test_shell_finds_its_disks_again():
+    script = ("@echo -off\nfs0:\nconnect -r\nmap -r\necho BEFORE\nmap\nfs0:\\TOOLS\\EIDOLON.EFI list\nif %lasterror% == 0 then\necho CODE-ZERO\nendif\n"
+              "map -r\nFS0:\\TOOLS\\EIDOLON.EFI list nvme:NONE\nif %lasterror% == 0 then\necho WRONG\nelse\n"
+              "echo CODE-OTHER\nendif\nreset -s\n")
+    with Machine(processors=2, exit_port=False) as m:
+        with open(os.path.join(machine.BUILD, "eidolon.efi"), "rb") as file:
+            application = file.read()
+        empty = machine.sparse_file(os.path.join(m.disks, "empty.efi"), 0)
+        m.add_stick(application=empty, files={"startup.nsh": script.replace("\n", "\r\n"), "TOOLS/EIDOLON.EFI": application})
+        m.add_nvme(m.new_disk("nvme", "1G"), "NVME1")
+        m.add_ahci_disk(m.new_disk("sata", "1G"), "SATA1")
+        m.start()
+        m.wait_for(r"^nvme:NVME1$", timeout=90)
+        m.wait_for(r"CODE-ZERO", source="serial", timeout=60)
+        m.expect_exit(None, timeout=60)
+        before, after = m.serial().split("BEFORE")[1].split("CODE-ZERO")
+        for device in ("NVMe(0x1", "Sata(0x0", "USB(0x0"):
+            assert device in before and device in after, "%s is missing:\n%s" % (device, m.serial())
+        assert "CODE-OTHER" in after and "WRONG" not in after, after
