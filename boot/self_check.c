@@ -32,16 +32,20 @@ static bool wait_for_tick(struct machine *machine, int64_t *second)
 
 static bool check_clock(struct machine *machine, struct output *out)
 {
-    int64_t first, second;
-    char detail[64] = "the clock of the machine does not tick";
+    int64_t second;
+    bool ticks = wait_for_tick(machine, &second), well = false;
+    uint64_t milliseconds = 0;
+    char detail[64];
 
-    if (!wait_for_tick(machine, &first))
-        return report(out, "clock", false, detail);
-    uint64_t start = platform_now(machine->platform);
-    bool ticked = wait_for_tick(machine, &second);
-    uint64_t milliseconds = (platform_now(machine->platform) - start) / NANOSECONDS_PER_MILLISECOND;
+    /* An emulated machine may itself have had to wait in one second or the other. */
+    for (unsigned attempt = 0; attempt < 4 && ticks && !well; attempt++) {
+        uint64_t start = platform_now(machine->platform);
+        ticks = wait_for_tick(machine, &second);
+        milliseconds = (platform_now(machine->platform) - start) / NANOSECONDS_PER_MILLISECOND;
+        well = ticks && milliseconds > 950 && milliseconds < 1050;
+    }
     snprintf(detail, sizeof(detail), "a second of the clock took %llu ms", (unsigned long long)milliseconds);
-    return report(out, "clock", ticked && milliseconds > 950 && milliseconds < 1050, detail);
+    return report(out, "clock", well, ticks ? detail : "the clock of the machine does not tick");
 }
 
 /* --- memory --- */
