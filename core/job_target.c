@@ -132,8 +132,10 @@ static void take_held(struct job *job, struct pipeline_slot *slot)
         use_pieces(slot, start - own->target_offset, end - own->target_offset);
         changed = true;
     }
-    if (changed)
-        hash_again(slot, own->write_length);
+    if (!changed)
+        return;
+    hash_again(slot, own->write_length);
+    own->used_bytes = job_map_bytes(slot);
 }
 
 void job_apply_patches(struct job *job, struct pipeline_slot *slot, uint64_t length)
@@ -195,6 +197,8 @@ static void write_run(struct job *job, struct pipeline_slot *slot)
     }
     if (slot->chunk.kind == IMAGE_UNUSED)
         action = CHANNEL_DISCARD;
+    else
+        own->used_bytes = own->write_length;
     if (!own->write_length ||
         (action == CHANNEL_DISCARD && (!job->options->discard || !job->target->geometry.max_discard))) {
         slot_gone(job, slot);
@@ -375,6 +379,8 @@ static int compare_held(struct job *job, const struct held_range *held, struct e
         status = error_set(error, ERROR_MISMATCH, OPERATION_VERIFY, job->target->name,
                            held->offset / target_block(job), "tables or boot sectors read back are not what was written");
     platform_release(job->platform, data);
+    if (!status)
+        job->result->verified_bytes += held->size;
     return status;
 }
 
@@ -392,6 +398,8 @@ int job_target_finish(struct job *job, struct error *error)
         status = write_and_flush(job, block, head->data + block, head->size - block, error);
     if (!status)
         status = write_and_flush(job, 0, head->data, block, error);
+    for (unsigned i = 0; i < job->held_count && !status; i++)
+        job->result->written_bytes += job->held[i].size;
     for (unsigned i = 0; i < job->held_count && !status && !job->options->no_verify; i++)
         status = compare_held(job, &job->held[i], error);
     return status;
