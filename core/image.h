@@ -149,7 +149,7 @@ int image_reader_next(struct image_reader *reader, struct image_chunk *chunk, ui
                       struct error *error);
 /* Gives back the hold of a chunk (the segment buffer is reused when its last chunk is released). Any order. */
 void image_reader_release(struct image_reader *reader, void *hold);
-/* Continues at the segment run of the region (by index into description->regions); seekable only. */
+/* Continues at the region (by index into description->regions). In STREAM and SALVAGE mode forwards only: what lies before is read and dropped. */
 int image_reader_seek_region(struct image_reader *reader, unsigned region, struct error *error);
 uint64_t image_reader_consumed(const struct image_reader *reader); /* image bytes read, for progress */
 void image_reader_close(struct image_reader *reader);

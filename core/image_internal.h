@@ -184,7 +184,12 @@ int trailer_compare(const struct image_trailer *trailer, const struct image_tall
 void seek_table_ends(uint64_t frames, uint8_t header[FRAME_SKIP_HEADER], uint8_t footer[SEEK_FOOTER_SIZE]);
 
 /* --- image_source.c --- */
-#define SOURCE_OPEN_MAX 8
+#define SOURCE_OPEN_MAX   8  /* policy: volumes open at a time, unless all have to stay open */
+#define SOURCE_MISSING_MAX 16 /* policy: volumes in a row that salvage will do without */
+enum source_flags {
+    SOURCE_KEEP_OPEN = 1, /* every volume stays open, so that reading never has to wait for one */
+    SOURCE_SALVAGE = 2    /* volumes may be missing or cut; each stands where its header says */
+};
 struct image_volume {
     unsigned number;
     uint64_t start, size; /* image offset and bytes; size UINT64_MAX: a pipe */
@@ -196,7 +201,7 @@ struct image_source {
     struct loop *loop;
     struct stream_store *store;
     struct image_volume *volumes;
-    unsigned count, open;
+    unsigned count, open, flags;
     uint64_t clock;
     bool can_seek;
     uint64_t size;     /* image bytes; UINT64_MAX unknown */
@@ -208,7 +213,8 @@ struct image_source {
     size_t kept_size;
 };
 /* Opens all volumes that there are. */
-int source_open(struct loop *loop, struct stream_store *store, struct image_source *source, struct error *error);
+int source_open(struct loop *loop, struct stream_store *store, unsigned flags, struct image_source *source,
+                struct error *error);
 void source_close(struct image_source *source);
 /* Waits. Short only at the end. */
 int source_read(struct image_source *source, uint64_t offset, void *data, size_t size, size_t *transferred,
@@ -232,6 +238,8 @@ int source_keep(struct image_source *source, uint64_t offset, const void *data, 
 /* 0 or -ERROR_FULL, or -ERROR_BUSY when the volume must be opened first: source_prepare(), where waiting is allowed. */
 int source_submit(struct image_source *source, struct source_read *read, uint64_t offset, void *data, size_t size);
 int source_prepare(struct image_source *source, uint64_t offset, struct error *error);
+/* Salvage: where a volume begins at or behind the offset; UINT64_MAX: none does. */
+uint64_t source_next_volume(const struct image_source *source, uint64_t offset);
 
 /* --- image_open.c --- */
 /* A link of the chain, as the segment table gives it. */
@@ -259,7 +267,12 @@ struct image_file {
     unsigned session_count;
 };
 /* Opens the volumes and reads the header. */
-int file_open(struct loop *loop, struct stream_store *store, struct image_file *file, struct error *error);
+int file_open(struct loop *loop, struct stream_store *store, unsigned flags, struct image_file *file,
+              struct error *error);
+/* Takes over a header frame of any kind, whose memory is the file's from now on; for salvage. */
+int file_take_head(struct image_file *file, uint8_t *frame, size_t size, uint64_t offset, struct error *error);
+/* Salvage: looks for any whole header when the first one is damaged. -ERROR_NOT_FOUND leaves `error` as it is. */
+int salvage_find_head(struct image_file *file, struct error *error);
 void file_close(struct image_file *file);
 /* Reads and checks trailer, table and root; needs a file that can seek. */
 int file_load_table(struct image_file *file, struct error *error);

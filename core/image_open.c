@@ -37,11 +37,25 @@ int file_read_frame(struct image_file *file, uint64_t offset, uint8_t **frame, s
     return 0;
 }
 
+int file_take_head(struct image_file *file, uint8_t *frame, size_t size, uint64_t offset, struct error *error)
+{
+    const char *name = file->source.name;
+
+    platform_release(file->platform, file->head);
+    file->head = frame;
+    file->head_size = size;
+    memcpy(file->first_link.uuid, frame + FRAME_AT_UUID, 16);
+    memcpy(file->first_link.session, frame + FRAME_AT_SESSION, 16);
+    int status = frame_check(frame, size, TAG_HEAD, &file->first_link, offset, name, error);
+    return status ? status : header_parse(file->platform, frame, size, &file->description, name, error);
+}
+
 /* The leading frame and the first header. */
 static int read_head(struct image_file *file, struct error *error)
 {
     const char *name = file->source.name;
-    uint8_t lead[LEAD_SIZE];
+    uint8_t lead[LEAD_SIZE], *frame;
+    size_t size;
     int status = source_read_exactly(&file->source, 0, lead, sizeof lead, error);
 
     if (status == -ERROR_INCOMPLETE)
@@ -51,16 +65,10 @@ static int read_head(struct image_file *file, struct error *error)
     bool stopped = !memcmp(lead, stop_frame, LEAD_SIZE);
     if (!stopped && memcmp(lead, lead_frame, LEAD_SIZE))
         return image_corrupt(error, name, 0, "this is no Eidolon image");
-    status = file_read_frame(file, LEAD_SIZE, &file->head, &file->head_size, error);
+    status = file_read_frame(file, LEAD_SIZE, &frame, &size, error);
     if (status)
         return status;
-    if (!frame_has_tag(file->head, TAG_HEAD))
-        return image_corrupt(error, name, 0, "this is no Eidolon image");
-    memcpy(file->first_link.uuid, file->head + FRAME_AT_UUID, 16);
-    memcpy(file->first_link.session, file->head + FRAME_AT_SESSION, 16);
-    status = frame_check(file->head, file->head_size, TAG_HEAD, &file->first_link, LEAD_SIZE, name, error);
-    if (!status)
-        status = header_parse(file->platform, file->head, file->head_size, &file->description, name, error);
+    status = file_take_head(file, frame, size, LEAD_SIZE, error);
     if (status)
         return status;
     if (load_le32(file->head + HEAD_AT_KIND) != HEAD_FIRST || stopped)
@@ -68,13 +76,20 @@ static int read_head(struct image_file *file, struct error *error)
     return 0;
 }
 
-int file_open(struct loop *loop, struct stream_store *store, struct image_file *file, struct error *error)
+int file_open(struct loop *loop, struct stream_store *store, unsigned flags, struct image_file *file,
+              struct error *error)
 {
     *file = (struct image_file){.loop = loop, .platform = loop->platform};
-    int status = source_open(loop, store, &file->source, error);
+    int status = source_open(loop, store, flags, &file->source, error);
 
     if (!status)
         status = read_head(file, error);
+    if (status && (flags & SOURCE_SALVAGE) && file->source.can_seek && status != -ERROR_UNSUPPORTED &&
+        status != -ERROR_NO_MEMORY) {
+        int found = salvage_find_head(file, error);
+        if (found != -ERROR_NOT_FOUND)
+            status = found;
+    }
     if (status)
         file_close(file);
     return status;

@@ -15,11 +15,16 @@ int reader_fail(struct image_reader *reader, int status)
 
 /* --- batches --- */
 
+/* Room for at least one chunk; no more than the whole disk can come to. */
 static size_t batch_capacity(const struct image_reader *reader)
 {
-    size_t chunk = chunk_stored_bound(reader->file.description.chunk_size);
+    const struct image_description *description = &reader->file.description;
+    size_t chunk = chunk_stored_bound(description->chunk_size);
+    uint64_t all = description->disk_bytes + description->disk_bytes / 16 + chunk;
 
-    return chunk > BATCH_SIZE ? chunk : BATCH_SIZE;
+    if (chunk > BATCH_SIZE)
+        return chunk;
+    return all < BATCH_SIZE ? (size_t)all : BATCH_SIZE;
 }
 
 static struct batch *take_batch(struct image_reader *reader)
@@ -476,14 +481,20 @@ static int next(struct image_reader *reader, struct image_chunk *chunk, void **h
 int image_reader_next(struct image_reader *reader, struct image_chunk *chunk, uint64_t *disk_offset, void **hold,
                       struct error *error)
 {
-    *hold = NULL;
-    int status = reader->final ? reader->final : next(reader, chunk, hold);
+    int status;
 
-    if (!status) {
+    do {
+        *hold = NULL;
+        status = reader->final ? reader->final : next(reader, chunk, hold);
+        if (status)
+            break;
         *disk_offset = reader->disk_offset;
         reader->disk_offset += chunk->length;
-        return 0;
-    }
+        if (*disk_offset >= reader->skip_until)
+            return 0;
+        image_reader_release(reader, *hold);
+    } while (true);
+    *hold = NULL;
     if (status != -ERROR_FULL)
         reader->final = status;
     if (status != -ERROR_FULL && status != -ERROR_END && error)
@@ -529,7 +540,7 @@ int image_reader_open(struct loop *loop, struct stream_store *store, enum image_
     new->mode = mode;
     new->last = &new->first;
     zero_frames_init(&new->zero);
-    int status = file_open(loop, store, &new->file, error);
+    int status = file_open(loop, store, mode == IMAGE_READ_SALVAGE ? SOURCE_SALVAGE : 0, &new->file, error);
     if (!status && mode == IMAGE_READ_VERIFIED) {
         status = file_load_table(&new->file, error);
         if (!status)
@@ -570,12 +581,16 @@ int image_reader_seek_region(struct image_reader *reader, unsigned region, struc
 {
     const struct image_file *file = &reader->file;
 
-    if (!file->rows)
-        return error_set(error, ERROR_UNSUPPORTED, OPERATION_READ, file->source.name, ERROR_NO_BLOCK,
-                         "only a whole image file can be read from a partition on");
     if (region >= file->description.region_count)
         return error_set(error, ERROR_OUT_OF_RANGE, OPERATION_READ, file->source.name, ERROR_NO_BLOCK,
                          "no region %u", region);
+    if (!file->rows) {
+        reader->skip_until = file->description.regions[region].offset;
+        if (reader->skip_until < reader->disk_offset)
+            return error_set(error, ERROR_UNSUPPORTED, OPERATION_READ, file->source.name, ERROR_NO_BLOCK,
+                             "without its end, an image can only be read forwards");
+        return 0;
+    }
     quiesce(reader);
     reader->status = 0;
     reader->final = 0;

@@ -66,6 +66,8 @@ struct image_reader {
     uint64_t run_at; /* stored bytes of the run compared so far */
     uint64_t disk_offset; /* up to where everything has been yielded */
     uint64_t lost_until;  /* salvage: a run of unreadable bytes up to here comes first */
+    uint64_t skip_until;  /* without a table: what lies before is read, but not yielded */
+    bool salvage_ended;
     struct zero_frames zero;
 
     /* Without a table. */

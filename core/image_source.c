@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The volumes of an image as one row of bytes. Volume 0 is the whole of an unsplit image; without it, volumes 1, 2, ... follow one
- * another. At most SOURCE_OPEN_MAX are open at a time.
+ * another.
  */
 #include <string.h>
 
+#include "core/fiber.h"
 #include "core/image_internal.h"
 
 /* Closes the volume that has rested longest, so that another can be opened. */
@@ -12,7 +13,7 @@ static int make_room(struct image_source *source, struct error *error)
 {
     struct image_volume *oldest = NULL;
 
-    if (source->open < SOURCE_OPEN_MAX)
+    if (source->open < SOURCE_OPEN_MAX || (source->flags & SOURCE_KEEP_OPEN))
         return 0;
     for (unsigned i = 0; i < source->count; i++) {
         struct image_volume *volume = &source->volumes[i];
@@ -40,37 +41,81 @@ static int open_volume(struct image_source *source, struct image_volume *volume,
     return 0;
 }
 
-/* Learns of volumes 1, 2, ...; the first may be missing altogether. */
-static int open_numbered(struct image_source *source, struct error *error)
+/* Salvage: a volume stands where its header says, whatever became of those before it. */
+static void place_by_header(struct image_source *source, struct image_volume *volume)
 {
-    for (unsigned number = 1; number <= VOLUMES_MAX; number++) {
-        struct image_volume *volume = &source->volumes[source->count];
+    uint8_t front[LEAD_SIZE + FRAME_BODY];
+    size_t transferred;
 
-        *volume = (struct image_volume){.number = number, .start = source->size};
-        int status = open_volume(source, volume, number == 1 ? error : NULL);
-        if (status == -ERROR_NOT_FOUND && number > 1)
-            return 0;
-        if (status)
-            return number == 1 ? status
-                               : error_set(error, (enum error_code)-status, OPERATION_OPEN, source->name, ERROR_NO_BLOCK,
-                                           "volume %u cannot be opened", number);
-        volume->size = volume->stream->size;
+    if (stream_read(volume->stream, 0, front, sizeof front, &transferred, NULL) || transferred < sizeof front)
+        return;
+    const uint8_t *head = front + LEAD_SIZE;
+    if (!frame_claimed_size(head) || !frame_has_tag(head, TAG_HEAD))
+        return;
+    uint64_t offset = load_le64(head + FRAME_AT_OFFSET);
+    uint64_t least = source->count ? source->volumes[source->count - 1].start + 1 : 0;
+    if (offset < LEAD_SIZE || offset - LEAD_SIZE < least || offset > INT64_MAX)
+        return;
+    volume->start = offset - LEAD_SIZE;
+    if (!source->count)
+        return;
+    struct image_volume *before = &source->volumes[source->count - 1];
+    if (before->size > volume->start - before->start)
+        before->size = volume->start - before->start;
+}
+
+static int add_volume(struct image_source *source, unsigned number, struct error *error)
+{
+    struct image_volume *volume = &source->volumes[source->count];
+
+    *volume = (struct image_volume){.number = number, .start = source->size};
+    int status = open_volume(source, volume, error);
+    if (status)
+        return status;
+    volume->size = volume->stream->size;
+    if (!volume->stream->can_seek || volume->size == UINT64_MAX) {
         source->count++;
-        if (!volume->stream->can_seek || volume->size == UINT64_MAX)
-            return error_set(error, ERROR_UNSUPPORTED, OPERATION_OPEN, source->name, ERROR_NO_BLOCK,
-                             "volume %u is a pipe; join the volumes into one", number);
-        source->can_seek = true;
-        if (__builtin_add_overflow(source->size, volume->size, &source->size) || source->size > INT64_MAX)
-            return image_corrupt(error, source->name, ERROR_NO_BLOCK, "the volumes are too big");
+        return error_set(error, ERROR_UNSUPPORTED, OPERATION_OPEN, source->name, ERROR_NO_BLOCK,
+                         "volume %u is a pipe; join the volumes into one", number);
     }
+    if (source->flags & SOURCE_SALVAGE)
+        place_by_header(source, volume);
+    source->count++;
+    if (__builtin_add_overflow(volume->start, volume->size, &source->size) || source->size > INT64_MAX)
+        return image_corrupt(error, source->name, ERROR_NO_BLOCK, "the volumes are too big");
     return 0;
 }
 
-int source_open(struct loop *loop, struct stream_store *store, struct image_source *source, struct error *error)
+/* Learns of volumes 1, 2, ... */
+static int open_numbered(struct image_source *source, struct error *error)
+{
+    unsigned missing_max = source->flags & SOURCE_SALVAGE ? SOURCE_MISSING_MAX : 0;
+    unsigned missing = 0;
+
+    source->can_seek = true;
+    for (unsigned number = 1; number <= VOLUMES_MAX && missing <= missing_max; number++) {
+        struct error reason = {0};
+        int status = add_volume(source, number, &reason);
+        if (status == -ERROR_NOT_FOUND) {
+            missing++;
+            continue;
+        }
+        if (status) {
+            if (error)
+                *error = reason;
+            return status;
+        }
+        missing = 0;
+    }
+    return source->count ? 0 : -ERROR_NOT_FOUND;
+}
+
+int source_open(struct loop *loop, struct stream_store *store, unsigned flags, struct image_source *source,
+                struct error *error)
 {
     struct error unsplit = {0};
 
-    *source = (struct image_source){.loop = loop, .store = store, .name = store->name};
+    *source = (struct image_source){.loop = loop, .store = store, .flags = flags, .name = store->name};
     source->volumes = platform_allocate_zeroed(loop->platform, (VOLUMES_MAX + 1) * sizeof *source->volumes);
     if (!source->volumes)
         return error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, source->name, ERROR_NO_BLOCK, "volumes");
@@ -125,6 +170,14 @@ int source_prepare(struct image_source *source, uint64_t offset, struct error *e
     struct image_volume *volume = find_volume(source, offset);
 
     return volume->stream ? 0 : open_volume(source, volume, error);
+}
+
+uint64_t source_next_volume(const struct image_source *source, uint64_t offset)
+{
+    for (unsigned i = 0; i < source->count; i++)
+        if (source->volumes[i].start >= offset)
+            return source->volumes[i].start;
+    return UINT64_MAX;
 }
 
 /* Copies what was kept of the range; returns how many bytes from the range's start. */
@@ -246,8 +299,12 @@ int source_read(struct image_source *source, uint64_t offset, void *data, size_t
         if (status)
             return status;
         loop_wait(source->loop, submission_taken, &submission, UINT64_MAX);
-        if (!submission.status)
+        if (!submission.status) {
+            struct fiber_cleanup cleanup = {.ready = read_has_ended, .context = &read};
+            fiber_cleanup_push(&cleanup);
             loop_wait(source->loop, read_has_ended, &read, UINT64_MAX);
+            fiber_cleanup_pop(&cleanup);
+        }
         status = submission.status ? submission.status : read.status;
         if (status)
             return error_set(error, (enum error_code)-status, OPERATION_READ, source->name, submission.offset,
