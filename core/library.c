@@ -477,7 +477,8 @@ void *library_realloc(void *memory, size_t size)
     void *resized = arena_resize(block, size);
     if (resized)
         return resized;
-    void *moved = library_malloc(size);
+    /* It stays in its heap, whoever asks: it lives as long as it would have. */
+    void *moved = allocated(arena_allocate(block->arena, size));
     if (!moved)
         return NULL;
     size_t old = copyable(block);
