@@ -5,6 +5,8 @@ static const char slow_ready[] =
     "CSTS gives wrong values, or the controller hangs, when read soon after CC.EN has changed";
 static const char write_zeroes[] = "Write Zeroes is announced but does not work reliably";
 
+static const char no_queue[] = "native command queuing is announced but does not work";
+
 static const struct quirk_entry quirk_table[] = {
     /* NVMe */
     {0x1bb1, 0x0100, QUIRK_NVME_SLOW_READY, slow_ready},                              /* Seagate Nytro */
@@ -35,6 +37,12 @@ static const struct quirk_entry quirk_table[] = {
      "the SSD of the 12-inch MacBook resets itself and loses data with more than one command in flight"},
     {0x106b, 0x2005, QUIRK_NVME_FOREIGN,
      "the SSD behind Apple's T2 wants submission entries of 128 bytes and one tag space for both queues"},
+    /* AHCI */
+    {0x1002, 0x4380, QUIRK_AHCI_32_BITS,
+     "the SB600 announces 64-bit addresses, but loses data above 4 GiB on many boards"}, /* ATI SB600 */
+    {0x1106, 0x3349, QUIRK_AHCI_NO_QUEUE, no_queue},                                     /* VIA VT8251 */
+    {0x11ab, 0x6121, QUIRK_AHCI_NO_QUEUE, no_queue},                                     /* Marvell 88SE6121 */
+    {0x11ab, 0x6145, QUIRK_AHCI_NO_QUEUE, no_queue},                                     /* Marvell 88SE6145 */
 };
 
 uint32_t quirks_find(const struct pci_device *device, bool log)

@@ -19,6 +19,10 @@ enum quirk {
     QUIRK_NVME_FOREIGN = 1 << 3,
     /* The Identify command knows CNS 0 and 1 only. */
     QUIRK_NVME_OLD_IDENTIFY = 1 << 4,
+    /* Addresses above 4 GiB do not work, whatever CAP.S64A says. */
+    QUIRK_AHCI_32_BITS = 1 << 5,
+    /* Queued commands do not work, whatever CAP.SNCQ says. */
+    QUIRK_AHCI_NO_QUEUE = 1 << 6,
 };
 
 struct quirk_entry {
