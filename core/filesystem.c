@@ -213,20 +213,22 @@ int filesystem_allocation(struct block_device *volume, struct allocation *alloca
 {
     struct recognition recognition;
     char text[MESSAGE_TEXT_MAX];
+    int status;
 
     memset(allocation, 0, sizeof *allocation);
     extent_list_init(&allocation->used, volume->loop->platform);
     allocation->verdict = ALLOCATION_WHOLE;
     recognition = recognise(volume, true, &allocation->info);
     if (!recognition.driver || !recognition.driver->read_allocation) {
-        message_add(&allocation->messages, MESSAGE_INFO, MESSAGE_FS_UNKNOWN, 0, allocation->info.type, NULL, 0, 0);
+        message_add(&allocation->messages, MESSAGE_INFO, recognition.driver ? MESSAGE_FS_NO_READER : MESSAGE_FS_UNKNOWN,
+                    0, allocation->info.type, NULL, 0, 0);
         return 0;
     }
+    status = read_allocation(volume, allocation, recognition.driver);
     /* The remains of an older file system below a newer one: nothing here can tell which of them lives. */
-    if (recognition.rival) {
+    if (status == 0 && recognition.rival && allocation->verdict == ALLOCATION_EXACT) {
         snprintf(text, sizeof text, "it looks like %s as well", recognition.rival->name);
         give_up(allocation, MESSAGE_FS_READER_FAILED, text, 0, 0);
-        return 0;
     }
-    return read_allocation(volume, allocation, recognition.driver);
+    return status;
 }

@@ -12,6 +12,7 @@ enum message_id {
     MESSAGE_NONE = 0,
     /* Why a volume is copied whole, or what is special about it. text[0]: file system */
     MESSAGE_FS_UNKNOWN,            /* nothing recognised: copied whole */
+    MESSAGE_FS_NO_READER,          /* text[0] fs: recognised, but which blocks it uses is not known here: copied whole */
     MESSAGE_FS_UNKNOWN_FEATURE,    /* text[0] fs, text[1] feature name, number[0] bits: copied whole */
     MESSAGE_FS_DAMAGED,            /* text[0] fs, text[1] what, number[0] where (byte): copied whole */
     MESSAGE_FS_READER_FAILED,      /* text[0] fs, text[1] why: copied whole */

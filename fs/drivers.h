@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The file systems of this room, as tables for core/filesystem.h. filesystem_register_all() registers them in the order in which
- * they are asked: those with a strong signature first.
+ * they are asked: containers first, then those with a strong signature.
  */
 #ifndef FS_DRIVERS_H
 #define FS_DRIVERS_H
@@ -13,6 +13,9 @@ extern const struct filesystem_driver ntfs_filesystem; /* files through libntfs-
 extern const struct filesystem_driver fat_filesystem;  /* FAT12, FAT16, FAT32 */
 extern const struct filesystem_driver exfat_filesystem;
 extern const struct filesystem_driver swap_filesystem;
-extern const struct filesystem_driver bitlocker_filesystem, luks_filesystem; /* recognised, always whole */
+/* Recognised, always whole. */
+extern const struct filesystem_driver bitlocker_filesystem, luks_filesystem, lvm_filesystem, raid_filesystem;
+extern const struct filesystem_driver apfs_filesystem, refs_filesystem, xfs_filesystem, squashfs_filesystem;
+extern const struct filesystem_driver btrfs_filesystem, hfsplus_filesystem, iso9660_filesystem;
 
 #endif

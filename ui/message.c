@@ -95,6 +95,7 @@ static const struct {
 } message_texts[MESSAGE_COUNT] = {
     [MESSAGE_NONE] = {"none", ""},
     [MESSAGE_FS_UNKNOWN] = {"fs-unknown", "no known file system: copied whole"},
+    [MESSAGE_FS_NO_READER] = {"fs-no-reader", "%t: which blocks it uses cannot be told here, copied whole"},
     [MESSAGE_FS_UNKNOWN_FEATURE] = {"fs-unknown-feature", "%t uses a feature that is not known here (%u): copied whole"},
     [MESSAGE_FS_DAMAGED] = {"fs-damaged", "%t is damaged (%u, byte %0): copied whole"},
     [MESSAGE_FS_READER_FAILED] = {"fs-reader-failed", "%t could not be read (%u): copied whole"},
