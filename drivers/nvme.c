@@ -203,6 +203,7 @@ bool nvme_poll(struct nvme_controller *controller)
     if (controller->state != NVME_READY)
         return controller_step(controller);
     bool progress = false;
+    nvme_ring(controller, &controller->io);
     if (nvme_reap(controller, &controller->io, &progress))
         nvme_reset(controller, "an answer that fits no command");
     else if (!progress && (controller->free_count < controller->slot_count || !controller->admin_result.ended))
@@ -251,7 +252,9 @@ static int controller_read_capabilities(struct nvme_controller *controller, stru
     controller->admin.entries = NVME_ADMIN_ENTRIES;
     controller->io.entries = entries;
     controller->io.id = 1;
-    controller->slot_count = entries - 1;
+    /* A long queue keeps a quarter free, so that completions need not be acknowledged one by one. */
+    controller->slot_count = entries - 1 - (entries >= NVME_QUEUE_DEPTH ? entries / 4 : 0);
+    controller->io.acknowledge_after = entries - 1 - controller->slot_count;
     return 0;
 }
 

@@ -12,6 +12,7 @@
 /* Policy */
 #define NVME_QUEUE_ENTRIES 128u /* of the I/O queues, one of them stays empty; capped by CAP.MQES */
 #define NVME_ADMIN_ENTRIES 16u
+#define NVME_DOORBELL_BATCH 16u /* commands that may wait for the next poll while others are in flight */
 #define NVME_QUEUE_DEPTH 64u /* worth having in flight per namespace */
 #define NVME_MAX_TRANSFER (2u << 20)
 #define NVME_OPTIMAL_TRANSFER (512u << 10)
@@ -43,6 +44,12 @@ struct nvme_queue {
     uint32_t tail;  /* of the submission queue */
     uint32_t head;  /* of the completion queue */
     uint16_t phase; /* of the completions that are new */
+    /*
+     * Doorbells are register writes, which cost more than all the rest of a command, in an emulator above all: one may
+     * stand for several commands. `unrung`: in the queue, but not told to the controller. `unacknowledged`: taken, but
+     * their places not given back; at most `acknowledge_after` of them, so that the completion queue is never full.
+     */
+    uint32_t unrung, unacknowledged, acknowledge_after;
 };
 
 /* An I/O command in flight: of a block request, or of our own (`result`). */
@@ -140,6 +147,8 @@ void nvme_abort_all(struct nvme_controller *controller);
 /* Forgets all I/O commands without ending their requests (block_device_die() does that). */
 void nvme_forget_all(struct nvme_controller *controller);
 
+/* Tells the controller of all commands in the queue. */
+void nvme_ring(struct nvme_controller *controller, struct nvme_queue *queue);
 /* Takes completions of a queue; at most one round of it. -ERROR_PROTOCOL: an answer that fits no command. */
 int nvme_reap(struct nvme_controller *controller, struct nvme_queue *queue, bool *progress);
 void nvme_admin_start(struct nvme_controller *controller, struct nvme_command *command);
@@ -153,7 +162,7 @@ int nvme_slot_peek(const struct nvme_controller *controller);
 /* Fills PRP 1 and 2 for a transfer with slot `slot`, whose list it uses. */
 void nvme_prp_set(struct nvme_controller *controller, unsigned slot, struct nvme_command *command, uint64_t address,
                   uint32_t bytes);
-/* Takes the slot that nvme_slot_peek() showed and rings the doorbell. Either request or result. */
+/* Takes the slot that nvme_slot_peek() showed. The doorbell rings now or at the next poll. Either request or result. */
 void nvme_send(struct nvme_controller *controller, unsigned slot, struct nvme_command *command,
                struct block_request *request, struct nvme_result *result);
 

@@ -49,7 +49,7 @@ static void queue_clear(struct nvme_queue *queue)
 {
     memset(queue->submission, 0, queue->entries * sizeof(struct nvme_command));
     memset((void *)queue->completion, 0, queue->entries * sizeof(struct nvme_completion));
-    queue->tail = queue->head = 0;
+    queue->tail = queue->head = queue->unrung = queue->unacknowledged = 0;
     queue->phase = 1;
 }
 
@@ -133,11 +133,19 @@ static void doorbell(struct nvme_controller *controller, const struct nvme_queue
     register_write32(&controller->registers, offset, value);
 }
 
-static void queue_send(struct nvme_controller *controller, struct nvme_queue *queue, const struct nvme_command *command)
+static void queue_send(struct nvme_queue *queue, const struct nvme_command *command)
 {
     memcpy(&queue->submission[queue->tail], command, sizeof(*command));
     queue->tail = queue->tail + 1 == queue->entries ? 0 : queue->tail + 1;
-    dma_barrier(); /* the entry and its PRP list are in memory before the doorbell rings */
+    queue->unrung++;
+}
+
+void nvme_ring(struct nvme_controller *controller, struct nvme_queue *queue)
+{
+    if (!queue->unrung)
+        return;
+    queue->unrung = 0;
+    dma_barrier(); /* the entries and their PRP lists are in memory before the doorbell rings */
     doorbell(controller, queue, false, queue->tail);
 }
 
@@ -150,7 +158,10 @@ void nvme_send(struct nvme_controller *controller, unsigned slot, struct nvme_co
     taken->request = request;
     taken->result = result;
     command->command_id = (uint16_t)(taken->generation << 8 | slot);
-    queue_send(controller, &controller->io, command);
+    queue_send(&controller->io, command);
+    unsigned in_flight = controller->slot_count - controller->free_count;
+    if (controller->io.unrung == in_flight || controller->io.unrung >= NVME_DOORBELL_BATCH)
+        nvme_ring(controller, &controller->io);
 }
 
 void nvme_prp_set(struct nvme_controller *controller, unsigned slot, struct nvme_command *command, uint64_t address,
@@ -227,8 +238,11 @@ int nvme_reap(struct nvme_controller *controller, struct nvme_queue *queue, bool
         else
             result = queue->id ? io_answer(controller, &completion) : admin_answer(controller, &completion);
     }
-    if (taken)
+    queue->unacknowledged += taken;
+    if (queue->unacknowledged > queue->acknowledge_after) {
+        queue->unacknowledged = 0;
         doorbell(controller, queue, true, queue->head);
+    }
     *progress |= taken > 0;
     return result;
 }
@@ -240,7 +254,8 @@ void nvme_admin_start(struct nvme_controller *controller, struct nvme_command *c
     controller->admin_result = (struct nvme_result){0};
     controller->admin_command_id = (controller->admin_command_id + 1) & 0x7fffu;
     command->command_id = controller->admin_command_id;
-    queue_send(controller, &controller->admin, command);
+    queue_send(&controller->admin, command);
+    nvme_ring(controller, &controller->admin);
 }
 
 static bool admin_ended(void *context)

@@ -276,9 +276,14 @@ static void works_at_depth(void **state)
     struct bench *bench = *state;
     assert_int_equal(attach(bench), 0);
     number_blocks(bench);
+    unsigned before = bench->model.doorbells;
     submit_reads(bench, 0);
+    bench->model.frozen = true;
+    loop_step(&bench->loop);
     assert_int_equal(bench->model.most_pending, REQUESTS);
+    bench->model.frozen = false;
     wait_all(bench, 5);
+    assert_in_range(bench->model.doorbells - before, 2, REQUESTS / 4);
     for (unsigned i = 0; i < REQUESTS; i++)
         check_read(bench, i);
 }
@@ -298,7 +303,7 @@ static void odd_but_legal(void **state)
     assert_int_equal(bench->device->geometry.max_transfer, 16384);
     submit_reads(bench, 0);
     wait_all(bench, 5);
-    assert_int_equal(bench->model.most_pending, 3);
+    assert_in_range(bench->model.most_pending, 2, 3);
     for (unsigned i = 0; i < REQUESTS; i++)
         check_read(bench, i);
 }
