@@ -77,9 +77,18 @@ static void json_volume(struct json *json, const struct block_device *disk, cons
     json_end_object(json);
 }
 
+/* Was a restore interrupted here? `uuid` gets the image's. */
+static bool is_half_restored(struct block_device *disk, char uuid[37])
+{
+    uint8_t first[512];
+
+    return block_read_bytes(disk, 0, first, sizeof(first), NULL) == 0 &&
+           job_is_half_restored(first, sizeof(first), uuid);
+}
+
 static void print_disk(struct session *session, struct block_device *disk, const struct partition_table *table)
 {
-    char size[SIZE_TEXT_MAX];
+    char size[SIZE_TEXT_MAX], uuid[37];
 
     output_print(session->out, "%s\n    %s%s%s%s%s, sectors of %" PRIu32 " bytes, table %s, driver %s%s\n", disk->name,
                  disk->model, disk->model[0] ? ", " : "", disk->serial[0] ? "serial " : "", disk->serial,
@@ -87,10 +96,14 @@ static void print_disk(struct session *session, struct block_device *disk, const
                  disk->driver, disk->read_only ? ", read-only" : "");
     output_print(session->out, "    %s (%" PRIu64 " bytes)\n", size_text(block_device_bytes(disk), size),
                  block_device_bytes(disk));
+    if (is_half_restored(disk, uuid))
+        output_print(session->out, "    HALF RESTORED from image %s: restore it again\n", uuid);
 }
 
 static void json_disk(struct json *json, struct block_device *disk, const struct partition_table *table)
 {
+    char uuid[37];
+
     json_text(json, "name", disk->name);
     json_text(json, "bus", bus_name(disk->bus));
     json_text(json, "driver", disk->driver);
@@ -102,6 +115,7 @@ static void json_disk(struct json *json, struct block_device *disk, const struct
     json_number(json, "physical_block", disk->geometry.physical_block);
     json_bool(json, "read_only", disk->read_only);
     json_text(json, "table", table_name(table->kind));
+    json_bool(json, "half_restored", is_half_restored(disk, uuid));
 }
 
 static void list_disk(struct session *session, struct json *json, struct block_device *disk)
