@@ -76,14 +76,14 @@ enum block_bus { BUS_NVME, BUS_SATA, BUS_USB, BUS_FIRMWARE, BUS_FILE, BUS_RAM, B
 #define BLOCK_TEXT_MAX 48
 
 struct block_geometry {
-    uint32_t logical_block;  /* bytes: 512 to 65536, a power of two */
-    uint32_t physical_block; /* bytes: >= logical_block */
-    uint64_t block_count;    /* logical blocks */
-    uint32_t max_transfer;   /* bytes a request may carry; at least 4096 and one logical block */
+    uint32_t logical_block;    /* bytes: 512 to 65536, a power of two */
+    uint32_t physical_block;   /* bytes: >= logical_block */
+    uint64_t block_count;      /* logical blocks */
+    uint32_t max_transfer;     /* bytes a request may carry; at least 4096 and one logical block */
     uint32_t optimal_transfer; /* bytes: requests of this size run at full speed */
-    uint32_t queue_depth;    /* requests that are worth having in flight; at least 1 */
+    uint32_t queue_depth;      /* requests that are worth having in flight; at least 1 */
     uint32_t buffer_alignment; /* bytes that offset+data must be aligned to: at least 2, at most 4096 */
-    uint64_t max_discard;    /* bytes per discard request; 0: no discard */
+    uint64_t max_discard;      /* bytes per discard request; 0: no discard */
     uint64_t max_write_zeroes; /* bytes per write-zeroes request; 0: not offered */
 };
 
@@ -92,14 +92,15 @@ struct block_device {
     struct loop *loop;
     struct block_geometry geometry;
     enum block_bus bus;
-    bool read_only;     /* a driver's or user's decision: writes end with ERROR_WRITE_PROTECTED */
+    bool read_only; /* a driver's or user's decision: writes end with ERROR_WRITE_PROTECTED */
     bool removable;
     bool volatile_cache; /* flush is needed before data is safe */
     bool rotational;
-    bool dead;                 /* every further request ends at once with ERROR_GONE */
-    char name[BLOCK_NAME_MAX]; /* stable: "nvme:S3X9NX0K", "sata:WD-WCC4", "file:/dev/sda"; /n2 for further namespaces */
+    bool dead; /* every further request ends at once with ERROR_GONE */
+    /* Stable: "nvme:S3X9NX0K", "sata:WD-WCC4", "file:/dev/sda"; /n2 behind it for further namespaces */
+    char name[BLOCK_NAME_MAX];
     char model[BLOCK_TEXT_MAX], serial[BLOCK_TEXT_MAX], firmware[BLOCK_TEXT_MAX]; /* printable ASCII, trimmed */
-    char driver[16];           /* "nvme", "ahci", "firmware", "file" */
+    char driver[16];             /* "nvme", "ahci", "firmware", "file" */
     struct block_device *parent; /* of a slice: the disk below */
     uint64_t parent_lba;         /* of a slice: first block on the parent */
     void *host;                  /* of firmware devices: the handle; for the boot room only */
@@ -110,8 +111,8 @@ struct block_device {
     struct block_request *again_first, *again_last; /* aborted, waiting to be sent again */
     unsigned in_flight;
     uint64_t next_deadline_check;
-    bool polling;          /* poll() is under way */
-    struct buffer bounce;  /* of block_read_bytes() and block_write_bytes() */
+    bool polling;         /* poll() is under way */
+    struct buffer bounce; /* of block_read_bytes() and block_write_bytes() */
     bool bounce_busy;
     struct block_device *registry_next;
 };
@@ -146,8 +147,7 @@ int block_run(struct block_device *device, struct block_request *request, struct
  * Waits (see loop_wait). Errors name device and block.
  */
 int block_read_bytes(struct block_device *device, uint64_t offset, void *data, size_t size, struct error *error);
-int block_write_bytes(struct block_device *device, uint64_t offset, const void *data, size_t size,
-                      struct error *error);
+int block_write_bytes(struct block_device *device, uint64_t offset, const void *data, size_t size, struct error *error);
 int block_flush(struct block_device *device, struct error *error);
 static inline uint64_t block_device_bytes(const struct block_device *device)
 {

@@ -11,8 +11,10 @@
 static enum error_operation operation_of(const struct block_request *request)
 {
     static const enum error_operation operations[] = {
-        [BLOCK_READ] = OPERATION_READ,       [BLOCK_WRITE] = OPERATION_WRITE,
-        [BLOCK_FLUSH] = OPERATION_FLUSH,     [BLOCK_DISCARD] = OPERATION_DISCARD,
+        [BLOCK_READ] = OPERATION_READ,
+        [BLOCK_WRITE] = OPERATION_WRITE,
+        [BLOCK_FLUSH] = OPERATION_FLUSH,
+        [BLOCK_DISCARD] = OPERATION_DISCARD,
         [BLOCK_WRITE_ZEROES] = OPERATION_WRITE_ZEROES,
     };
     return operations[request->operation];
@@ -56,7 +58,7 @@ int block_run(struct block_device *device, struct block_request *request, struct
     }
     if (!request->status)
         return 0;
-    error_set(error, (enum error_code)-request->status, operation_of(request), device->name,
+    error_set(error, (enum error_code) - request->status, operation_of(request), device->name,
               request->operation == BLOCK_FLUSH ? ERROR_NO_BLOCK : request->lba, NULL);
     if (error)
         error->raw_status = request->raw_status;
@@ -187,8 +189,7 @@ static int write_piece(struct block_device *device, const struct bounce *bounce,
     return block_run(device, &request, error);
 }
 
-int block_write_bytes(struct block_device *device, uint64_t offset, const void *data, size_t size,
-                      struct error *error)
+int block_write_bytes(struct block_device *device, uint64_t offset, const void *data, size_t size, struct error *error)
 {
     struct bounce bounce;
     const uint8_t *from = data;

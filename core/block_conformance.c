@@ -21,9 +21,10 @@ struct conformance {
     const struct block_geometry *geometry;
     uint64_t first, last; /* window of blocks, inclusive */
     uint64_t most;        /* blocks of the largest transfer that is tried */
+    uint64_t room;        /* blocks that a buffer holds: that, or what fills the queue */
     uint32_t seed;
     bool submitting;
-    struct buffer a, b; /* GUARD, the largest transfer, GUARD + 4096 */
+    struct buffer a, b; /* GUARD, room, GUARD + 4096 */
     struct tracked tracked[REQUESTS_MAX];
 };
 
@@ -147,15 +148,15 @@ static bool all_bytes_are(const uint8_t *bytes, size_t size, uint8_t value)
     return true;
 }
 
-/* Reads into a buffer full of the guard byte and sees that nothing beside the data has changed. */
+/* Reads between two guards and sees that nothing beside the data has changed. */
 static bool read_guarded(struct conformance *run, uint64_t lba, uint64_t count, struct buffer *buffer, size_t offset)
 {
     size_t bytes = bytes_of(run, count);
-    uint8_t *data = buffer->data;
+    uint8_t *data = (uint8_t *)buffer->data + offset;
 
-    memset(data, GUARD_BYTE, buffer->size);
-    return run_one(run, BLOCK_READ, lba, count, buffer, offset) && all_bytes_are(data, offset, GUARD_BYTE) &&
-           all_bytes_are(data + offset + bytes, buffer->size - offset - bytes, GUARD_BYTE);
+    memset(data - GUARD, GUARD_BYTE, GUARD + bytes + GUARD);
+    return run_one(run, BLOCK_READ, lba, count, buffer, offset) && all_bytes_are(data - GUARD, GUARD, GUARD_BYTE) &&
+           all_bytes_are(data + bytes, GUARD, GUARD_BYTE);
 }
 
 static bool write_pattern(struct conformance *run, uint64_t lba, uint64_t count, uint32_t salt, size_t offset)
@@ -309,19 +310,33 @@ static bool run_batch(struct conformance *run, enum block_operation operation, u
     return ended;
 }
 
+/* Blocks that a request of a batch carries at the least, so that each has data that is aligned. */
+static uint64_t batch_unit(const struct conformance *run)
+{
+    uint32_t alignment = run->geometry->buffer_alignment;
+
+    return alignment > run->geometry->logical_block ? alignment / run->geometry->logical_block : 1;
+}
+
+static uint64_t batch_wanted(const struct conformance *run)
+{
+    uint64_t count = 2ULL * run->geometry->queue_depth + 1;
+
+    return count < REQUESTS_MAX ? count : REQUESTS_MAX;
+}
+
 /* Blocks for each request of a batch and how many requests: twice the queue, as far as buffer and window go. */
 static unsigned batch_size(const struct conformance *run, uint64_t *each)
 {
-    uint64_t room = run->last - run->first + 1 < run->most ? run->last - run->first + 1 : run->most;
-    uint64_t count = 2ULL * run->geometry->queue_depth + 1;
-    uint32_t alignment = run->geometry->buffer_alignment;
+    uint64_t room = run->last - run->first + 1 < run->room ? run->last - run->first + 1 : run->room;
+    uint64_t count = batch_wanted(run);
 
-    *each = alignment > run->geometry->logical_block ? alignment / run->geometry->logical_block : 1;
-    if (count > REQUESTS_MAX)
-        count = REQUESTS_MAX;
+    *each = batch_unit(run);
+    if (*each > run->most)
+        return 0;
     if (count > room / *each)
         count = room / *each;
-    while (count && *each * 2 * count <= room && bytes_of(run, *each) < 8192)
+    while (count && *each * 2 * count <= room && *each * 2 <= run->most && bytes_of(run, *each) < 8192)
         *each *= 2;
     return (unsigned)count;
 }
@@ -333,7 +348,7 @@ static bool check_read_queue(struct conformance *run)
 
     if (!count)
         return true;
-    memset(run->a.data, GUARD_BYTE, run->a.size);
+    memset(data_of(&run->a), GUARD_BYTE, bytes_of(run, each * count));
     if (!run_batch(run, BLOCK_READ, run->first, each, count))
         return false;
     for (unsigned i = 0; i < count; i++)
@@ -384,9 +399,8 @@ static bool check_write_neighbours(struct conformance *run)
     uint64_t count = run->most < 3 ? run->most : 3;
 
     return write_pattern(run, run->first, count, 4, GUARD) &&
-           (count < 3 ||
-            (write_pattern(run, run->first + 1, 1, 5, GUARD) && reads_as(run, run->first, 1, 4) &&
-             reads_as(run, run->first + 1, 1, 5) && reads_as(run, run->first + 2, 1, 4)));
+           (count < 3 || (write_pattern(run, run->first + 1, 1, 5, GUARD) && reads_as(run, run->first, 1, 4) &&
+                          reads_as(run, run->first + 1, 1, 5) && reads_as(run, run->first + 2, 1, 4)));
 }
 
 static bool check_write_queue(struct conformance *run)
@@ -397,8 +411,12 @@ static bool check_write_queue(struct conformance *run)
     if (!count)
         return true;
     pattern(run, data_of(&run->a), run->first, each * count, 6);
-    return run_batch(run, BLOCK_WRITE, run->first, each, count) && check_flush(run) &&
-           reads_as(run, run->first, each * count, 6);
+    if (!run_batch(run, BLOCK_WRITE, run->first, each, count) || !check_flush(run))
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        if (!reads_as(run, run->first + i * each, each, 6))
+            return false;
+    return true;
 }
 
 static bool check_write_zeroes(struct conformance *run)
@@ -412,8 +430,7 @@ static bool check_write_zeroes(struct conformance *run)
         return true;
     return write_pattern(run, run->first, room, 7, GUARD) &&
            run_one(run, BLOCK_WRITE_ZEROES, run->first + 1, room - 2, NULL, 0) && reads_as(run, run->first, 1, 7) &&
-           reads_as(run, run->first + room - 1, 1, 7) &&
-           read_guarded(run, run->first + 1, room - 2, &run->b, GUARD) &&
+           reads_as(run, run->first + room - 1, 1, 7) && read_guarded(run, run->first + 1, room - 2, &run->b, GUARD) &&
            all_bytes_are(data_of(&run->b), bytes_of(run, room - 2), 0) &&
            refused(run, BLOCK_WRITE_ZEROES, run->geometry->block_count, 1, NULL, 0, ERROR_OUT_OF_RANGE);
 }
@@ -430,8 +447,7 @@ static bool check_discard(struct conformance *run)
         return true;
     return write_pattern(run, run->first, room, 8, GUARD) &&
            run_one(run, BLOCK_DISCARD, run->first + 1, room - 2, NULL, 0) && reads_as(run, run->first, 1, 8) &&
-           reads_as(run, run->first + room - 1, 1, 8) &&
-           read_guarded(run, run->first + 1, room - 2, &run->b, GUARD) &&
+           reads_as(run, run->first + room - 1, 1, 8) && read_guarded(run, run->first + 1, room - 2, &run->b, GUARD) &&
            write_pattern(run, run->first, room, 9, GUARD) && reads_as(run, run->first, room, 9) &&
            refused(run, BLOCK_DISCARD, run->geometry->block_count, 1, NULL, 0, ERROR_OUT_OF_RANGE);
 }
@@ -506,7 +522,13 @@ const char *block_conformance_run(struct block_device *device, const struct bloc
     if (run->most > run->last - run->first + 1)
         run->most = run->last - run->first + 1;
 
-    size_t size = bytes_of(run, run->most) + 2 * GUARD + 4096;
+    run->room = batch_wanted(run) * batch_unit(run);
+    if (run->room > TRANSFER_MAX / device->geometry.logical_block)
+        run->room = TRANSFER_MAX / device->geometry.logical_block;
+    if (run->room < run->most)
+        run->room = run->most;
+
+    size_t size = bytes_of(run, run->room) + 2 * GUARD + 4096;
     if (buffer_allocate(platform, size, &run->a) == 0 && buffer_allocate(platform, size, &run->b) == 0)
         failed = run_checks(run, options->destructive);
     buffer_release(&run->a);

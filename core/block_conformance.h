@@ -2,7 +2,7 @@
 /*
  * What any block device must do, as a suite that runs against any of them: in unit tests and on the machine's real controllers.
  *
- * Needs nothing but the device, its loop and its platform's memory: buffers of about twice the device's largest transfer,
+ * Needs nothing but the device, its loop and its platform's memory: two buffers of the device's largest transfer or so,
  * 32 MiB each at the most. Waits (see loop_wait); runs on the loop's own stack or on a fiber.
  */
 #ifndef CORE_BLOCK_CONFORMANCE_H

@@ -119,8 +119,8 @@ int block_ram_create(struct loop *loop, uint32_t logical_block, uint64_t count, 
     snprintf(ram->device.driver, sizeof(ram->device.driver), "ram");
 
     int status = ram->contents ? block_device_start(&ram->device, error)
-                               : error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, "ram:", ERROR_NO_BLOCK,
-                                           "%llu bytes", (unsigned long long)bytes);
+                               : error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, "ram:", ERROR_NO_BLOCK, "%llu bytes",
+                                           (unsigned long long)bytes);
     if (status) {
         if (ram->owned)
             platform_release(platform, ram->contents);

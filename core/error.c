@@ -74,6 +74,5 @@ const char *error_code_name(enum error_code code)
 
 const char *error_operation_name(enum error_operation operation)
 {
-    return (unsigned)operation < OPERATION_COUNT && operation_names[operation] ? operation_names[operation]
-                                                                               : "unknown";
+    return (unsigned)operation < OPERATION_COUNT && operation_names[operation] ? operation_names[operation] : "unknown";
 }

@@ -276,8 +276,7 @@ static bool resume_if_due(struct fiber *fiber)
     if (fiber->finished)
         return false;
     fiber->done_result = fiber->done(fiber->done_context);
-    if (!fiber->done_result &&
-        (fiber->deadline == UINT64_MAX || platform_now(fiber->loop->platform) < fiber->deadline))
+    if (!fiber->done_result && (fiber->deadline == UINT64_MAX || platform_now(fiber->loop->platform) < fiber->deadline))
         return false;
 
     switch_to_fiber(fiber);

@@ -463,6 +463,11 @@ static ARENA_CODE size_t copyable(struct heap_block *block)
     return size;
 }
 
+static ARENA_CODE struct arena *owner_of(const struct heap_block *block)
+{
+    return block->arena;
+}
+
 void *library_realloc(void *memory, size_t size)
 {
     if (!memory)
@@ -478,7 +483,7 @@ void *library_realloc(void *memory, size_t size)
     if (resized)
         return resized;
     /* It stays in its heap, whoever asks: it lives as long as it would have. */
-    void *moved = allocated(arena_allocate(block->arena, size));
+    void *moved = allocated(arena_allocate(owner_of(block), size));
     if (!moved)
         return NULL;
     size_t old = copyable(block);

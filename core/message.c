@@ -3,9 +3,8 @@
 
 #include "core/message.h"
 
-struct message *message_add(struct message_list *list, enum message_level level, enum message_id id,
-                            unsigned partition, const char *text0, const char *text1, uint64_t number0,
-                            uint64_t number1)
+struct message *message_add(struct message_list *list, enum message_level level, enum message_id id, unsigned partition,
+                            const char *text0, const char *text1, uint64_t number0, uint64_t number1)
 {
     if (list->count >= MESSAGE_LIST_MAX) {
         list->dropped++;

@@ -101,7 +101,7 @@ static int stream_run(struct stream *stream, struct stream_request *request, str
         fiber_cleanup_pop(&cleanup);
     }
     if (request->status) {
-        error_set(error, (enum error_code)-request->status, operations[request->operation], stream->name,
+        error_set(error, (enum error_code) - request->status, operations[request->operation], stream->name,
                   request->operation == STREAM_FLUSH ? ERROR_NO_BLOCK : request->offset, NULL);
         if (error)
             error->raw_status = request->raw_status;
@@ -121,8 +121,7 @@ int stream_read(struct stream *stream, uint64_t offset, void *data, size_t size,
 
 int stream_write(struct stream *stream, uint64_t offset, const void *data, size_t size, struct error *error)
 {
-    struct stream_request request = {
-        .operation = STREAM_WRITE, .offset = offset, .data = (void *)data, .size = size};
+    struct stream_request request = {.operation = STREAM_WRITE, .offset = offset, .data = (void *)data, .size = size};
 
     return stream_run(stream, &request, error);
 }

@@ -46,7 +46,7 @@ struct stream {
     const struct stream_ops *ops;
     struct loop *loop;
     bool can_seek, can_write;
-    uint64_t size;              /* bytes when opened, UINT64_MAX when unknown (a pipe) */
+    uint64_t size;               /* bytes when opened, UINT64_MAX when unknown (a pipe) */
     char name[ERROR_DEVICE_MAX]; /* for messages */
     struct pollable pollable;
     unsigned in_flight; /* stream.c's own */

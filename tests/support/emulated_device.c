@@ -48,8 +48,8 @@ static const struct emulated_fault *fault_of(struct emulated_device *emulated, c
     for (unsigned i = 0; i < emulated->fault_count; i++) {
         struct emulated_fault *fault = &emulated->faults[i];
         unsigned operations = fault->operations ? fault->operations : ~(1u << BLOCK_FLUSH);
-        bool touches = request->operation == BLOCK_FLUSH || (request->lba < fault->lba + fault->count &&
-                                                              fault->lba < request->lba + request->count);
+        bool touches = request->operation == BLOCK_FLUSH ||
+                       (request->lba < fault->lba + fault->count && fault->lba < request->lba + request->count);
         if (fault->used_up || !touches || !(operations & 1u << request->operation))
             continue;
         if (fault->times && --fault->times == 0)
@@ -65,8 +65,7 @@ static void journal_add(struct emulated_device *emulated, const struct block_req
 {
     if (emulated->journal_count == emulated->journal_capacity) {
         emulated->journal_capacity = emulated->journal_capacity ? emulated->journal_capacity * 2 : 256;
-        emulated->journal =
-            realloc(emulated->journal, emulated->journal_capacity * sizeof(*emulated->journal));
+        emulated->journal = realloc(emulated->journal, emulated->journal_capacity * sizeof(*emulated->journal));
         if (!emulated->journal)
             abort();
     }
@@ -117,7 +116,8 @@ static void carry_out(struct emulated_device *emulated, const struct block_reque
     }
 }
 
-static void flip(struct emulated_device *emulated, const struct block_request *request, const struct emulated_fault *fault)
+static void flip(struct emulated_device *emulated, const struct block_request *request,
+                 const struct emulated_fault *fault)
 {
     size_t block = emulated->device.geometry.logical_block;
     uint64_t lba = fault->lba > request->lba ? fault->lba : request->lba;
@@ -246,7 +246,8 @@ static void emulated_reset(struct block_device *device)
     emulated->resets++;
     switch (emulated->reset) {
     case RESET_SLOW:
-        emulated->recovered_at = time_now(emulated) + SLOW_RECOVERY;
+    case RESET_FULL:
+        emulated->recovered_at = emulated->reset == RESET_FULL ? UINT64_MAX : time_now(emulated) + SLOW_RECOVERY;
         end_held(emulated);
         break;
     case RESET_WORKS:

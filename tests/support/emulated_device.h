@@ -14,18 +14,18 @@
 #define EMULATED_DEPTH_MAX 256
 
 struct emulated_options {
-    uint32_t logical_block;     /* 0: 512 */
-    uint32_t physical_block;    /* 0: as logical_block */
-    uint64_t block_count;       /* 0: 16384 */
-    uint32_t queue_depth;       /* requests it accepts before it is full; 0: 8 */
-    uint32_t max_transfer;      /* 0: 64 KiB */
-    uint32_t buffer_alignment;  /* 0: 4 */
+    uint32_t logical_block;    /* 0: 512 */
+    uint32_t physical_block;   /* 0: as logical_block */
+    uint64_t block_count;      /* 0: 16384 */
+    uint32_t queue_depth;      /* requests it accepts before it is full; 0: 8 */
+    uint32_t max_transfer;     /* 0: 64 KiB */
+    uint32_t buffer_alignment; /* 0: 4 */
     bool no_discard, no_write_zeroes, read_only;
-    bool no_cache;              /* what is written is safe at once; otherwise after a flush */
+    bool no_cache; /* what is written is safe at once; otherwise after a flush */
     bool in_order;
-    uint64_t latency;           /* nanoseconds; a request takes between 0 and this, in virtual time */
+    uint64_t latency; /* nanoseconds; a request takes between 0 and this, in virtual time */
     uint32_t seed;
-    const char *name;           /* NULL: "test:disk" */
+    const char *name; /* NULL: "test:disk" */
 };
 
 enum emulated_fault_kind {
@@ -49,6 +49,7 @@ struct emulated_fault {
 enum emulated_reset {
     RESET_WORKS,  /* at once: late ones TIMEOUT, others ABORTED */
     RESET_SLOW,   /* the same, then full for 3 seconds */
+    RESET_FULL,   /* the same, then full for ever */
     RESET_LATER,  /* what it held is ended by poll(), a second later */
     RESET_DIES,   /* the device dies */
     RESET_NOTHING /* against the rules: nothing happens */
@@ -74,7 +75,7 @@ struct emulated_device {
     /* What it saw */
     struct emulated_call *journal;
     size_t journal_count, journal_capacity;
-    uint64_t requests[5];  /* accepted, by operation */
+    uint64_t requests[5]; /* accepted, by operation */
     uint64_t bytes_read, bytes_written;
     unsigned resets, full_answers, most_in_flight;
     bool powered_off, shut_down;

@@ -207,7 +207,8 @@ static int test_pci_claim(struct pci_device *device, struct error *error)
     struct test_pci_function *function = function_of(device);
 
     if (function->claim_status)
-        return error_set(error, (enum error_code)-function->claim_status, OPERATION_OPEN, "pci", ERROR_NO_BLOCK, NULL);
+        return error_set(error, (enum error_code) - function->claim_status, OPERATION_OPEN, "pci", ERROR_NO_BLOCK,
+                         NULL);
     function->claims++;
     device->claimed = true;
     return 0;

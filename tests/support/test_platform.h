@@ -54,8 +54,8 @@ struct test_platform {
     size_t buffers, mappings;              /* live */
     void *last_guarded;                    /* what allocate_guarded() gave last */
 
-    bool cancel;         /* what cancel_requested() answers */
-    uint64_t cancel_at;  /* answered with yes from this time on; UINT64_MAX: never */
+    bool cancel;        /* what cancel_requested() answers */
+    uint64_t cancel_at; /* answered with yes from this time on; UINT64_MAX: never */
     uint64_t random_state;
 
     struct test_pci_function *functions[TEST_PCI_FUNCTIONS];

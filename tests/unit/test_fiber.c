@@ -248,9 +248,9 @@ static void dropped_fibers_are_cleaned_up(void **unused)
 
     (void)unused;
     loop_add(&loop, &cleaning.pollable);
-    assert_int_equal(fiber_call(&loop, "call", 0, 4096, after(50 * NANOSECONDS_PER_MILLISECOND), leaves_things_behind,
-                                &cleaning),
-                     -ERROR_TIMEOUT);
+    assert_int_equal(
+        fiber_call(&loop, "call", 0, 4096, after(50 * NANOSECONDS_PER_MILLISECOND), leaves_things_behind, &cleaning),
+        -ERROR_TIMEOUT);
     assert_true(cleaning.ready);
     assert_int_equal(cleaning.second_at, 1);
     assert_int_equal(cleaning.first_at, 2);

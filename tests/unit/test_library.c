@@ -285,12 +285,8 @@ static void memory_from_outside_on_a_fiber(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_heap_under_random_work),
-        TEST(a_bounded_heap),
-        TEST(free_chunks_go_back_to_the_platform),
-        TEST(the_c_librarys_rules),
-        TEST(misuse_ends_the_fiber),
-        TEST(memory_from_outside_on_a_fiber),
+        TEST(a_heap_under_random_work), TEST(a_bounded_heap),        TEST(free_chunks_go_back_to_the_platform),
+        TEST(the_c_librarys_rules),     TEST(misuse_ends_the_fiber), TEST(memory_from_outside_on_a_fiber),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -212,8 +212,8 @@ static void dispatch_waits(struct completion *completion)
 
     /* Nothing is dispatched in here, so the other one's flag cannot come true; the wait ends all the same. */
     loop_complete(item->loop, &item->other->completion);
-    item->flag = loop_wait_flag(item->loop, &item->other->flag,
-                                deadline_after(item->loop->platform, NANOSECONDS_PER_SECOND));
+    item->flag =
+        loop_wait_flag(item->loop, &item->other->flag, deadline_after(item->loop->platform, NANOSECONDS_PER_SECOND));
     item->dispatched++;
 }
 
