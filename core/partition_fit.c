@@ -103,8 +103,7 @@ static void take_header(const struct fit *fit, uint8_t *header)
 {
     uint32_t block = fit->table->logical_block;
 
-    if (fit->source_size >= 2 * (size_t)block &&
-        !gpt_header_check(fit->source + block, GPT_HEADER_LBA, fit->table)) {
+    if (fit->source_size >= 2 * (size_t)block && !gpt_header_check(fit->source + block, GPT_HEADER_LBA, fit->table)) {
         memcpy(header, fit->source + block, block);
         return;
     }

@@ -18,7 +18,7 @@ struct gpt_copy {
     uint64_t alternate_lba, array_lba, first_usable, last_usable;
     uint32_t entry_count, entry_size, array_crc;
     uint8_t disk_guid[16];
-    uint8_t *array; /* entry_count * entry_size bytes, in a buffer of whole blocks */
+    uint8_t *array;    /* entry_count * entry_size bytes, in a buffer of whole blocks */
     const char *wrong; /* NULL: this copy is good */
 };
 

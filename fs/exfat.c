@@ -77,8 +77,7 @@ static uint64_t cluster_offset(const struct exfat_geometry *geometry, uint32_t c
 
 /* --- recognition --- */
 
-static void find_label(struct block_device *volume, const struct exfat_geometry *geometry,
-                       struct filesystem_info *info)
+static void find_label(struct block_device *volume, const struct exfat_geometry *geometry, struct filesystem_info *info)
 {
     uint8_t piece[PIECE];
     size_t size = geometry->cluster_bytes < PIECE ? (size_t)geometry->cluster_bytes : PIECE;
@@ -91,7 +90,8 @@ static void find_label(struct block_device *volume, const struct exfat_geometry 
             volume_utf16_text(info->label, sizeof info->label, piece + at + 2, piece[at + 1]);
 }
 
-static bool exfat_probe(struct block_device *volume, const uint8_t *head, size_t head_size, struct filesystem_info *info)
+static bool exfat_probe(struct block_device *volume, const uint8_t *head, size_t head_size,
+                        struct filesystem_info *info)
 {
     struct exfat_geometry geometry;
 
@@ -102,8 +102,8 @@ static bool exfat_probe(struct block_device *volume, const uint8_t *head, size_t
     info->total_bytes = geometry.total_bytes;
     info->block_size = (uint32_t)geometry.cluster_bytes;
     if (geometry.percent_in_use <= 100) /* section 3.1.18: whole per cents, rounded down; 0xff: unknown */
-        info->used_bytes = geometry.heap_offset +
-                           geometry.cluster_count * geometry.cluster_bytes / 100 * geometry.percent_in_use;
+        info->used_bytes =
+            geometry.heap_offset + geometry.cluster_count * geometry.cluster_bytes / 100 * geometry.percent_in_use;
     find_label(volume, &geometry, info);
     return true;
 }
@@ -141,8 +141,8 @@ static int check_boot_region(struct exfat_reader *reader)
     uint8_t sector[PIECE];
 
     for (unsigned number = 0; number < BOOT_SECTORS; number++) {
-        int status = reader_read(reader->volume, reader->allocation, (uint64_t)number * size, sector, size,
-                                 "boot region");
+        int status =
+            reader_read(reader->volume, reader->allocation, (uint64_t)number * size, sector, size, "boot region");
         if (status)
             return status;
         for (uint32_t i = 0; number < BOOT_SECTORS - 1 && i < size; i++)
@@ -219,8 +219,7 @@ static int take_entry(struct exfat_reader *reader, const uint8_t *entry, uint64_
     case ENTRY_BITMAP: /* section 7.1 */
         if (reader->bitmap_count == reader->geometry.fat_count)
             return damaged(reader, "a bitmap too many", where);
-        reader->bitmaps[reader->bitmap_count++] =
-            (struct exfat_bitmap){load_le32(entry + 20), load_le64(entry + 24)};
+        reader->bitmaps[reader->bitmap_count++] = (struct exfat_bitmap){load_le32(entry + 20), load_le64(entry + 24)};
         return 0;
     case ENTRY_UP_CASE: /* section 7.2 */
         reader->up_case_cluster = load_le32(entry + 20);
@@ -283,7 +282,8 @@ static int read_root(struct exfat_reader *reader)
             return damaged(reader, "root directory's size", 96);
     }
     if (reader->bitmap_count != reader->geometry.fat_count)
-        return damaged(reader, "no allocation bitmap", cluster_offset(&reader->geometry, reader->geometry.root_cluster));
+        return damaged(reader, "no allocation bitmap",
+                       cluster_offset(&reader->geometry, reader->geometry.root_cluster));
     for (unsigned i = 0; i < reader->bitmap_count; i++)
         if (!cluster_valid(&reader->geometry, reader->bitmaps[i].first_cluster) ||
             reader->bitmaps[i].bytes < ((uint64_t)reader->geometry.cluster_count + 7) / 8)

@@ -9,8 +9,8 @@
  * A boot sector that disagrees with itself, a table that does not begin with the media byte, a directory whose file lies in a
  * free cluster: copied whole.
  */
-#include "fs/drivers.h"
 #include "fs/fat.h"
+#include "fs/drivers.h"
 #include "fs/volume.h"
 
 #include <stdio.h>

@@ -13,19 +13,19 @@
 
 /* From the boot sector. Offsets and sizes in bytes from the volume's start. */
 struct fat_geometry {
-    unsigned bits;           /* of an entry: 12, 16, 32 */
+    unsigned bits; /* of an entry: 12, 16, 32 */
     uint32_t sector_bytes, cluster_bytes;
-    uint32_t cluster_count;  /* numbered from 2 */
+    uint32_t cluster_count;         /* numbered from 2 */
     uint64_t fat_offset, fat_bytes; /* of one copy */
     unsigned fat_copies;
-    uint64_t root_offset;    /* FAT12, FAT16: the root directory's fixed place */
-    uint32_t root_entries;   /* FAT12, FAT16 */
-    uint32_t root_cluster;   /* FAT32 */
+    uint64_t root_offset;                                     /* FAT12, FAT16: the root directory's fixed place */
+    uint32_t root_entries;                                    /* FAT12, FAT16 */
+    uint32_t root_cluster;                                    /* FAT32 */
     uint32_t reserved_sectors, fs_info_sector, backup_sector; /* FAT32; 0: none */
-    bool mirrored;           /* all copies are kept alike */
+    bool mirrored;                                            /* all copies are kept alike */
     uint64_t data_offset, total_bytes;
-    uint8_t media, state;    /* state: bit 0 mounted, bit 1 errors (Windows NT and Linux) */
-    bool disputed;           /* the boot sector's own name for the type does not fit the number of clusters */
+    uint8_t media, state; /* state: bit 0 mounted, bit 1 errors (Windows NT and Linux) */
+    bool disputed;        /* the boot sector's own name for the type does not fit the number of clusters */
 };
 
 /* False when this is no FAT boot sector. `sector` has 512 bytes. */

@@ -22,7 +22,7 @@ int reader_read(struct block_device *volume, struct allocation *allocation, uint
 
     if (!status || status == -ERROR_CANCELLED || status == -ERROR_NO_MEMORY)
         return status;
-    snprintf(text, sizeof text, "%s: %s", what, error_code_name((enum error_code)-status));
+    snprintf(text, sizeof text, "%s: %s", what, error_code_name((enum error_code) - status));
     return reader_doubt(allocation, MESSAGE_FS_READER_FAILED, text, offset);
 }
 

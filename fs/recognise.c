@@ -208,7 +208,8 @@ static bool squashfs_probe(struct block_device *volume, const uint8_t *head, siz
 }
 
 /* Btrfs superblock at 64 KiB: UUID at 32, magic at 64, total and used bytes at 112 and 120, sector size at 144, label at 299. */
-static bool btrfs_probe(struct block_device *volume, const uint8_t *head, size_t head_size, struct filesystem_info *info)
+static bool btrfs_probe(struct block_device *volume, const uint8_t *head, size_t head_size,
+                        struct filesystem_info *info)
 {
     const uint8_t *super = head + 65536;
 

@@ -31,9 +31,9 @@ static enum swap_state signature_state(const uint8_t *signature)
         size_t size;
         enum swap_state state;
     } signatures[] = {
-        {"SWAPSPACE2", 10, SWAP_ACTIVE},   {"SWAP-SPACE", 10, SWAP_ACTIVE},
-        {"S1SUSPEND", 9, SWAP_SUSPENDED},  {"S2SUSPEND", 9, SWAP_SUSPENDED},
-        {"ULSUSPEND", 9, SWAP_SUSPENDED},  {"\xed\xc3\x02\xe9\x98\x56\xe5\x0c", 8, SWAP_SUSPENDED},
+        {"SWAPSPACE2", 10, SWAP_ACTIVE},    {"SWAP-SPACE", 10, SWAP_ACTIVE},
+        {"S1SUSPEND", 9, SWAP_SUSPENDED},   {"S2SUSPEND", 9, SWAP_SUSPENDED},
+        {"ULSUSPEND", 9, SWAP_SUSPENDED},   {"\xed\xc3\x02\xe9\x98\x56\xe5\x0c", 8, SWAP_SUSPENDED},
         {"LINHIB0001", 10, SWAP_SUSPENDED},
     };
 
