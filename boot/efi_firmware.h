@@ -73,6 +73,8 @@ int firmware_error(EFI_STATUS status);
 void *firmware_protocol(struct firmware *firmware, EFI_GUID *guid);
 /* A protocol of one handle, NULL when it has none. */
 void *firmware_handle_protocol(struct firmware *firmware, EFI_HANDLE handle, EFI_GUID *guid);
+/* A table that the system table points to; NULL: none. */
+const UINT8 *firmware_table(struct firmware *firmware, EFI_GUID guid);
 /* All handles with a protocol (NULL: all handles); free with firmware_free(). Returns how many. */
 UINTN firmware_handles(struct firmware *firmware, EFI_GUID *guid, EFI_HANDLE **handles);
 void firmware_free(struct firmware *firmware, void *pool);

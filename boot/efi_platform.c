@@ -41,6 +41,16 @@ void *firmware_handle_protocol(struct firmware *firmware, EFI_HANDLE handle, EFI
     return EFI_ERROR(firmware->boot->HandleProtocol(handle, guid, &interface)) ? NULL : interface;
 }
 
+const UINT8 *firmware_table(struct firmware *firmware, EFI_GUID guid)
+{
+    for (UINTN i = 0; i < firmware->system->NumberOfTableEntries; i++) {
+        const EFI_CONFIGURATION_TABLE *entry = &firmware->system->ConfigurationTable[i];
+        if (memcmp(&entry->VendorGuid, &guid, sizeof(guid)) == 0)
+            return entry->VendorTable;
+    }
+    return NULL;
+}
+
 UINTN firmware_handles(struct firmware *firmware, EFI_GUID *guid, EFI_HANDLE **handles)
 {
     UINTN count = 0;

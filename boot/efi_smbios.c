@@ -18,26 +18,16 @@
 #define SYSTEM_SERIAL 7
 #define TABLE_LIMIT (256u * 1024)
 
-static const UINT8 *configuration_table(struct firmware *firmware, EFI_GUID guid)
-{
-    for (UINTN i = 0; i < firmware->system->NumberOfTableEntries; i++) {
-        const EFI_CONFIGURATION_TABLE *entry = &firmware->system->ConfigurationTable[i];
-        if (memcmp(&entry->VendorGuid, &guid, sizeof(guid)) == 0)
-            return entry->VendorTable;
-    }
-    return NULL;
-}
-
 static const UINT8 *structure_table(struct firmware *firmware, size_t *size)
 {
     UINT64 address = 0;
     UINT32 length = 0;
-    const UINT8 *entry = configuration_table(firmware, (EFI_GUID)SMBIOS3_GUID);
+    const UINT8 *entry = firmware_table(firmware, (EFI_GUID)SMBIOS3_GUID);
 
     if (entry && memcmp(entry, "_SM3_", 5) == 0) {
         memcpy(&length, entry + 0xc, 4);
         memcpy(&address, entry + 0x10, 8);
-    } else if ((entry = configuration_table(firmware, (EFI_GUID)SMBIOS_GUID)) && memcmp(entry, "_SM_", 4) == 0) {
+    } else if ((entry = firmware_table(firmware, (EFI_GUID)SMBIOS_GUID)) && memcmp(entry, "_SM_", 4) == 0) {
         memcpy(&length, entry + 0x16, 2);
         memcpy(&address, entry + 0x18, 4);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Time: the processor's time stamp counter for intervals, the firmware's clock for the date. */
 #include <cpuid.h>
+#include <string.h>
 
 #include "boot/efi_firmware.h"
 
@@ -12,7 +13,7 @@ static inline UINT64 read_counter(void)
     return (UINT64)high << 32 | low;
 }
 
-/* CPUID 15h: core crystal frequency and its ratio to the counter; 0 when the processor does not say. */
+/* CPUID leaf 15h: core crystal frequency and its ratio to the counter; 0 when the processor does not say. */
 static UINT64 stated_frequency(void)
 {
     unsigned denominator, numerator, crystal, unused;
@@ -22,13 +23,107 @@ static UINT64 stated_frequency(void)
     return (UINT64)crystal * numerator / denominator;
 }
 
+/* --- the power management timer: 3.579545 MHz, 24 bits at least (ACPI 6.4, sections 4.8.2.1 and 5.2.9) --- */
+
+#define ACPI_20_GUID                                                                                                   \
+    {                                                                                                                  \
+        0x8868e871, 0xe4f1, 0x11d3, { 0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81 }                                 \
+    }
+#define PM_TIMER_HZ 3579545u
+#define PM_TIMER_MASK 0xffffffu
+#define SAMPLE_TICKS (PM_TIMER_HZ / 100)
+#define TABLE_HEADER 36
+#define TABLE_LIMIT 65536
+
+static UINT32 read32(const UINT8 *at)
+{
+    UINT32 value;
+
+    memcpy(&value, at, sizeof(value));
+    return value;
+}
+
+static const UINT8 *find_fadt(struct firmware *firmware)
+{
+    const UINT8 *root = firmware_table(firmware, (EFI_GUID)ACPI_20_GUID);
+    UINT64 address;
+
+    if (!root || memcmp(root, "RSD PTR ", 8) != 0 || root[15] < 2)
+        return NULL;
+    memcpy(&address, root + 24, sizeof(address));
+    const UINT8 *table = (const UINT8 *)address;
+    UINT32 size = address ? read32(table + 4) : 0;
+    for (UINT32 at = TABLE_HEADER; at + 8 <= size && size <= TABLE_LIMIT; at += 8) {
+        memcpy(&address, table + at, sizeof(address));
+        if (address && memcmp((const UINT8 *)address, "FACP", 4) == 0)
+            return (const UINT8 *)address;
+    }
+    return NULL;
+}
+
+/* 0: there is none at a port. */
+static UINT16 pm_timer_port(struct firmware *firmware)
+{
+    const UINT8 *fadt = find_fadt(firmware);
+    UINT32 size = fadt ? read32(fadt + 4) : 0;
+
+    if (size < 116 || fadt[91] != 4)
+        return 0;
+    UINT32 port = read32(fadt + 76);
+    if (size >= 220 && fadt[208] == 1 && read32(fadt + 212) && !read32(fadt + 216))
+        port = read32(fadt + 212);
+    return port <= UINT16_MAX ? (UINT16)port : 0;
+}
+
+struct time_sample {
+    UINT64 counter;
+    UINT32 timer;
+};
+
+/* Both clocks at one moment: the tightest of a few tries, so that an interruption does not count. */
+static struct time_sample take_sample(UINT16 port)
+{
+    struct time_sample best = {0};
+    UINT64 shortest = UINT64_MAX;
+
+    for (unsigned i = 0; i < 16; i++) {
+        UINT32 timer;
+        UINT64 before = read_counter();
+        __asm__ volatile("inl %1, %0" : "=a"(timer) : "Nd"(port));
+        UINT64 took = read_counter() - before;
+        if (took < shortest) {
+            shortest = took;
+            best = (struct time_sample){.counter = before + took / 2, .timer = timer & PM_TIMER_MASK};
+        }
+    }
+    return best;
+}
+
+/* Counter ticks a second by the timer; 0 when it stands still. However long the machine was away in between, both clocks ran on. */
+static UINT64 frequency_by_timer(UINT16 port)
+{
+    struct time_sample first = take_sample(port), last;
+    UINT32 ticks = 0;
+
+    for (unsigned i = 0; i < 10000000 && ticks < SAMPLE_TICKS; i++) {
+        UINT32 timer;
+        __asm__ volatile("inl %1, %0" : "=a"(timer) : "Nd"(port));
+        ticks = (timer - first.timer) & PM_TIMER_MASK;
+    }
+    last = take_sample(port);
+    ticks = (last.timer - first.timer) & PM_TIMER_MASK;
+    if (ticks < SAMPLE_TICKS)
+        return 0;
+    return (UINT64)((unsigned __int128)(last.counter - first.counter) * PM_TIMER_HZ / ticks);
+}
+
 /* The shortest of a few stalls: an interrupt in between only makes one longer. */
-static UINT64 measured_frequency(struct firmware *firmware)
+static UINT64 frequency_by_stall(struct firmware *firmware)
 {
     const UINTN microseconds = 4000;
     UINT64 shortest = UINT64_MAX;
 
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 5; i++) {
         UINT64 start = read_counter();
         firmware->boot->Stall(microseconds);
         UINT64 ticks = read_counter() - start;
@@ -38,14 +133,34 @@ static UINT64 measured_frequency(struct firmware *firmware)
     return shortest * (1000000 / microseconds);
 }
 
+static bool near(UINT64 a, UINT64 b)
+{
+    UINT64 difference = a > b ? a - b : b - a;
+
+    return difference <= a / 64;
+}
+
+/* Two measurements in a row that agree: the timer may have wrapped in one of them. */
+static UINT64 measured_frequency(struct firmware *firmware)
+{
+    UINT16 port = pm_timer_port(firmware);
+    UINT64 before = port ? frequency_by_timer(port) : 0;
+
+    for (unsigned i = 0; i < 4 && before; i++) {
+        UINT64 now = frequency_by_timer(port);
+        if (now && near(now, before))
+            return now;
+        before = now;
+    }
+    return frequency_by_stall(firmware);
+}
+
 void firmware_time_start(struct firmware *firmware)
 {
     UINT64 measured = measured_frequency(firmware), stated = stated_frequency();
-    UINT64 frequency = measured;
 
     /* Some processors state a nominal crystal that their board does not have: believe it only near the measurement. */
-    if (stated > measured - measured / 32 && stated < measured + measured / 32)
-        frequency = stated;
+    UINT64 frequency = stated && near(measured, stated) ? stated : measured;
     if (frequency < 1000000)
         frequency = 1000000000; /* a counter that stands still: nothing can be right, but nothing divides by zero */
     firmware->time_multiplier = (UINT64)(((unsigned __int128)NANOSECONDS_PER_SECOND << 32) / frequency);
