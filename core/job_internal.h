@@ -117,6 +117,10 @@ struct job {
     bool differences_go_on; /* verify: tell and go on */
     struct message difference;
     uint64_t differing_bytes;
+    /* Verify: what the disk's own file system says is in use, read when a chunk of the region first differs. */
+    struct extent_list disk_used; /* bytes from the region's start */
+    unsigned disk_used_region;    /* index plus 1; 0: none */
+    unsigned wanted_region;       /* the same; set while a chunk waits for it */
 
     /* Capture */
     struct image_writer *writer;
@@ -224,7 +228,7 @@ void job_ledger_add(struct job *job, const struct image_chunk *chunk, const uint
 bool job_ledger_empty(const struct job *job);
 /* Reads entries back into slots; true when anything moved on. */
 bool job_check_pump(struct job *job);
-/* A slot that was compared. Releases it. */
+/* A slot that was compared. Releases it, unless it waits (see job_verify_again()). */
 void job_check_leave(struct job *job, struct pipeline_slot *slot);
 void job_ledger_close(struct job *job);
 
@@ -235,5 +239,10 @@ int job_capture(struct job *job, struct error *error);
 int job_restore(struct job *job, struct error *error);
 int job_clone(struct job *job, struct error *error);
 int job_verify(struct job *job, struct error *error);
+/*
+ * Verify: a chunk differs; does it still when what the disk's file system does not use is left out? -ERROR_BUSY: the
+ * step must end, so that the file system can be read. Otherwise 0 or -ERROR_MISMATCH.
+ */
+int job_verify_again(struct job *job, struct pipeline_slot *slot);
 
 #endif

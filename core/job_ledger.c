@@ -117,6 +117,12 @@ void job_check_leave(struct job *job, struct pipeline_slot *slot)
     struct job_slot *own = job_slot(slot);
     struct error error;
 
+    if (slot->status == -ERROR_MISMATCH && job->differences_go_on) {
+        int status = job_verify_again(job, slot);
+        if (status == -ERROR_BUSY)
+            return;
+        slot->status = status;
+    }
     job->partition = own->partition;
     job->checked_bytes += own->used_bytes;
     if (!slot->status) {

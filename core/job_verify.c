@@ -116,8 +116,81 @@ static bool verify_step(struct job *job)
             job_check_leave(job, slot);
         else
             leave_decoded(job, slot);
-    } while (progressed && !job_status(job));
-    return job->source_ended && job_ledger_empty(job) && pipeline_empty(job->pipeline);
+    } while (progressed && !job->wanted_region && !job_status(job));
+    return job->wanted_region || (job->source_ended && job_ledger_empty(job) && pipeline_empty(job->pipeline));
+}
+
+/* --- differences that are none --- */
+
+/* Zeroes what of [start, start + length) is not in `used`; `plain` stands for that range. */
+static void zero_unused(uint8_t *plain, const struct extent_list *used, uint64_t start, uint64_t length)
+{
+    uint64_t position = 0;
+
+    for (size_t i = extent_list_find(used, start); i < used->count && used->extents[i].offset < start + length; i++) {
+        const struct extent *extent = &used->extents[i];
+        uint64_t from = extent->offset > start ? extent->offset - start : 0;
+        if (from > position)
+            memset(plain + position, 0, (size_t)(from - position));
+        position = smaller_of(extent->offset + extent->length - start, length);
+    }
+    memset(plain + position, 0, (size_t)(length - position));
+}
+
+/*
+ * The image holds zeroes for blocks that were not in use, also beside used ones in the same piece; the disk it was taken
+ * from holds what was deleted there. The file system on the disk, whose own blocks are compared like all others, tells
+ * which these are.
+ */
+int job_verify_again(struct job *job, struct pipeline_slot *slot)
+{
+    const struct image_region *region = job_region_at(job->plan, slot->offset);
+    unsigned index = region ? (unsigned)(region - job->plan->description.regions) + 1 : 0;
+    uint8_t hash[IMAGE_HASH_SIZE], *plain = slot->plain.data;
+    size_t length = (size_t)slot->chunk.length;
+
+    if (!region || region->copied_whole || !region->fs_type[0])
+        return -ERROR_MISMATCH;
+    if (job->disk_used_region != index) {
+        job->wanted_region = index;
+        return -ERROR_BUSY;
+    }
+    if (!job->disk_used.count)
+        return -ERROR_MISMATCH;
+    zero_unused(plain, &job->disk_used, slot->offset - region->offset, length);
+    if (slot->chunk.kind == IMAGE_ZERO)
+        return memory_is_zero(plain, length) ? 0 : -ERROR_MISMATCH;
+    image_hash(plain, length, hash);
+    return memcmp(hash, slot->chunk.hash, sizeof(hash)) ? -ERROR_MISMATCH : 0;
+}
+
+/* Reads what is in use of the wanted region's file system on the disk. Nothing is in the list when that cannot be known. */
+static int read_disk_used(struct job *job, struct error *error)
+{
+    const struct placement *placement = &job->plan->placements[job->wanted_region - 1];
+    uint64_t block = job->target->geometry.logical_block;
+    struct allocation *allocation = platform_allocate_zeroed(job->platform, sizeof(*allocation));
+    struct block_device *volume;
+    int status;
+
+    if (!allocation)
+        return error_set(error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory");
+    extent_list_free(&job->disk_used);
+    extent_list_init(&job->disk_used, job->platform);
+    extent_list_init(&allocation->used, job->platform);
+    status = block_slice_create(job->target, placement->target_offset / block, placement->bytes / block,
+                                job->target->name, &volume, error);
+    if (!status) {
+        status = filesystem_allocation(volume, allocation);
+        if (!status && allocation->verdict == ALLOCATION_EXACT)
+            status = extent_list_copy(&job->disk_used, &allocation->used);
+        extent_list_free(&allocation->used);
+        block_device_stop(volume);
+    }
+    platform_release(job->platform, allocation);
+    job->disk_used_region = job->wanted_region;
+    job->wanted_region = 0;
+    return status;
 }
 
 /* The tables of a disk of another size. */
@@ -147,8 +220,15 @@ static int verify_disk(struct job *job, struct error *error)
     int status = job_ledger_open(job, error);
 
     job->differences_go_on = true;
+    extent_list_init(&job->disk_used, job->platform);
     if (!status)
         status = job_loop(job, verify_step);
+    while (!status && job->wanted_region) {
+        status = read_disk_used(job, error);
+        if (!status)
+            status = job_loop(job, verify_step);
+    }
+    extent_list_free(&job->disk_used);
     if (!status)
         status = compare_patches(job, error);
     job_run_message(job, &job->difference, MESSAGE_DIFFERS, 0, NULL, 0, 0);
