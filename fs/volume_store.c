@@ -310,7 +310,7 @@ static int store_open(struct stream_store *stream_store, unsigned volume, bool w
     file->stream.can_write = write;
     file->stream.size = operation.size;
     if (volume)
-        snprintf(file->stream.name, sizeof file->stream.name, "%.74s.%03u", store->store.name, volume);
+        snprintf(file->stream.name, sizeof file->stream.name, "%.68s.%03u", store->store.name, volume);
     else
         snprintf(file->stream.name, sizeof file->stream.name, "%s", store->store.name);
     stream_start(&file->stream);
@@ -401,10 +401,13 @@ static void find_disk(struct block_device *device, struct stream_store *store)
     store->disk = device;
 }
 
-static int claim_volume(struct volume_store *store, struct error *error)
+static int claim_volume(struct volume_store *store, const struct block_device *device, struct error *error)
 {
     if (!store->write)
         return 0;
+    for (; device; device = device->parent)
+        if (device->read_only)
+            return error_set(error, ERROR_WRITE_PROTECTED, OPERATION_OPEN, device->name, ERROR_NO_BLOCK, NULL);
     for (struct volume_store *other = writers; other; other = other->next_writer)
         if (other->store.disk == store->store.disk && other->store.disk_offset == store->store.disk_offset)
             return error_set(error, ERROR_BUSY, OPERATION_OPEN, store->store.name, ERROR_NO_BLOCK,
@@ -417,7 +420,7 @@ static int claim_volume(struct volume_store *store, struct error *error)
 static int start(struct volume_store *store, struct block_device *device, struct error *error)
 {
     struct volume_operation operation = {.kind = DO_MOUNT};
-    int status = claim_volume(store, error);
+    int status = claim_volume(store, device, error);
 
     if (status == 0)
         status = volume_io_create(device, store->write, &store->io, error);
