@@ -12,7 +12,8 @@
 #include <time.h>
 
 #define EXTENT_MAX 32768u /* blocks of an initialised extent (ext4: ee_len) */
-#define LONG_RUN_BYTES (8u * 1024 * 1024) /* policy: a shorter run is taken only when there is no such */
+#define LONG_RUN_BYTES (8u * 1024 * 1024) /* policy: a shorter run is taken only when no such is soon found */
+#define FREE_RUN_LOOKS 4096 /* policy */
 
 struct ext_file {
     ext2_ino_t number;
@@ -325,35 +326,65 @@ static errcode_t map_blocks(ext2_filsys fs, struct ext_file *file, blk64_t physi
     return status;
 }
 
-/* Takes a run of whole clusters, at best right behind the file's last block. */
+struct free_run {
+    blk64_t start;
+    uint64_t length; /* blocks; 0: none found */
+};
+
+/*
+ * The first run of at least `least` free blocks in [from, end], cut at `wanted`; *longest gathers the longest of those that are too
+ * short. *looks bounds the search. (ext2fs_new_range() never returns when it looks for a length that nowhere is.)
+ */
+static bool find_free_run(ext2_filsys fs, blk64_t from, blk64_t end, uint64_t least, uint64_t wanted, unsigned *looks,
+                          struct free_run *longest)
+{
+    while (from <= end && *looks) {
+        blk64_t start, after, last;
+
+        --*looks;
+        if (ext2fs_find_first_zero_block_bitmap2(fs->block_map, from, end, &start))
+            return false;
+        if (start < from)
+            start = from;
+        last = end - start >= wanted ? start + wanted - 1 : end;
+        if (ext2fs_find_first_set_block_bitmap2(fs->block_map, start, last, &after))
+            after = last + 1;
+        if (after - start > longest->length)
+            *longest = (struct free_run){start, after - start};
+        if (longest->length >= least)
+            return true;
+        from = after > start ? after : start + 1;
+    }
+    return false;
+}
+
+/* Takes a run of whole clusters: right behind the file's last block, or a long one, or the longest that is soon found. */
 static errcode_t claim_run(struct ext_volume *volume, struct ext_file *file, uint64_t wanted, blk64_t *physical,
                            uint64_t *count)
 {
     ext2_filsys fs = volume->fs;
-    blk64_t goal = file->next_physical, length;
-    uint64_t ratio = (uint64_t)EXT2FS_CLUSTER_RATIO(fs), run = LONG_RUN_BYTES / fs->blocksize / ratio * ratio;
-    errcode_t status;
+    uint64_t ratio = (uint64_t)EXT2FS_CLUSTER_RATIO(fs), least = LONG_RUN_BYTES / fs->blocksize;
+    blk64_t goal = file->next_physical, end = ext2fs_blocks_count(fs->super) - 1, first = fs->super->s_first_data_block;
+    struct free_run run = {0};
+    unsigned looks = FREE_RUN_LOOKS;
 
     wanted = (wanted + ratio - 1) / ratio * ratio;
     if (wanted > EXTENT_MAX)
         wanted = EXTENT_MAX;
-    if (run > wanted || !run)
-        run = wanted;
-    if (!goal)
+    if (!goal || goal > end)
         goal = ext2fs_group_first_block2(fs, ext2fs_group_of_ino(fs, file->number));
-    status = ext2fs_new_range(fs, EXT2_NEWRANGE_FIXED_GOAL, goal, wanted, NULL, physical, &length);
-    if (status)
-        status = ext2fs_new_range(fs, EXT2_NEWRANGE_MIN_LENGTH, goal, run, NULL, physical, &length);
-    if (status)
-        status = ext2fs_new_range(fs, 0, goal, wanted, NULL, physical, &length);
-    if (status)
-        return status;
-    length -= length % ratio;
-    if (!length)
+    goal -= goal % ratio;
+    if (least > wanted)
+        least = wanted;
+    if (!find_free_run(fs, goal, end, least, wanted, &looks, &run) && goal > first)
+        find_free_run(fs, first, goal - 1, least, wanted, &looks, &run);
+    run.length -= run.length % ratio;
+    if (!run.length || run.start % ratio != first % ratio)
         return EXT2_ET_BLOCK_ALLOC_FAIL;
-    ext2fs_block_alloc_stats_range(fs, *physical, (blk_t)length, +1);
-    *count = length;
-    return ext2fs_iblk_add_blocks(fs, &file->inode, length / ratio);
+    ext2fs_block_alloc_stats_range(fs, run.start, (blk_t)run.length, +1);
+    *physical = run.start;
+    *count = run.length;
+    return ext2fs_iblk_add_blocks(fs, &file->inode, run.length / ratio);
 }
 
 /* Gives the file blocks up to `end`. */
@@ -450,9 +481,9 @@ static int transfer(struct ext_volume *volume, struct ext_file *file, uint64_t o
     ext2_filsys fs = volume->fs;
 
     while (size) {
-        uint64_t block = offset / fs->blocksize, skip = offset % fs->blocksize, count;
+        uint64_t block = offset / fs->blocksize, skip = offset % fs->blocksize, count = 0;
         uint64_t most = (skip + size + fs->blocksize - 1) / fs->blocksize, length;
-        blk64_t physical;
+        blk64_t physical = 0;
         errcode_t library_status = find_run(fs, file, block, most, &physical, &count);
         int status = 0;
 
