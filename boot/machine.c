@@ -91,6 +91,21 @@ static int open_store(struct session *session, const char *name, bool write, str
     return machine_volume_open(machine, volume, path, name, write, &end->store, error);
 }
 
+/* For `measure`: the same disks by the firmware's drivers, and back. */
+static int use_firmware(struct session *session, bool firmware, struct error *error)
+{
+    struct machine *machine = machine_of(session);
+    enum machine_io wanted = machine->io;
+
+    machine_devices_stop(machine);
+    if (!machine_devices_prepare(machine))
+        return error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, "", ERROR_NO_BLOCK, "no memory to look for disks");
+    machine->io = firmware ? IO_FIRMWARE : wanted;
+    int status = machine_devices_start(machine, error);
+    machine->io = wanted;
+    return status;
+}
+
 static int confirm(struct session *session, const char *question, const char *expected)
 {
     struct machine_session *ours = (struct machine_session *)session;
@@ -147,6 +162,7 @@ static const struct session_ops machine_session_ops = {
     .open_disk = open_disk,
     .close_disk = close_disk,
     .open_store = open_store,
+    .use_firmware = use_firmware,
     .confirm = confirm,
     .variable = variable,
     .note = note,
