@@ -24,10 +24,10 @@
 #define IMAGE_REGIONS_MAX 2100 /* 1,024 partitions, the gaps around them, some spare */
 
 enum image_chunk_kind {
-    IMAGE_DATA,    /* every byte counts */
-    IMAGE_PARTIAL, /* data, but only pieces whose map bit is set are in use; the others were zeroed before hashing */
-    IMAGE_ZERO,    /* in use, all zero */
-    IMAGE_UNUSED,  /* not in use; restores may leave the target as it is */
+    IMAGE_DATA,      /* every byte counts */
+    IMAGE_PARTIAL,   /* data, but only pieces whose map bit is set are in use; the others were zeroed before hashing */
+    IMAGE_ZERO,      /* in use, all zero */
+    IMAGE_UNUSED,    /* not in use; restores may leave the target as it is */
     IMAGE_UNREADABLE /* could not be read from the source; stored as zeroes */
 };
 
@@ -35,20 +35,20 @@ struct image_region {
     unsigned partition;     /* number in the table; 0: table, boot code, gap */
     uint64_t offset, bytes; /* on the disk; regions tile it without holes */
     char fs_type[16], fs_label[64], fs_uuid[40];
-    uint64_t used_bytes;    /* as planned */
-    bool copied_whole;      /* the allocation reader gave up, or there is none */
+    uint64_t used_bytes; /* as planned */
+    bool copied_whole;   /* the allocation reader gave up, or there is none */
 };
 
 /* What the header says. Owned by whoever made it; texts are UTF-8. */
 struct image_description {
     uint8_t uuid[16];
-    int64_t created;       /* seconds since 1970 UTC, -1 unknown */
-    char program[48];      /* "eidolon <version>" */
+    int64_t created;  /* seconds since 1970 UTC, -1 unknown */
+    char program[48]; /* "eidolon <version>" */
     uint64_t disk_bytes;
     uint32_t logical_block, physical_block;
     uint32_t chunk_size;
-    int level;             /* zstd level used, information only */
-    bool is_partition;     /* one partition captured alone: disk_bytes is its size; regions[0] is it */
+    int level;         /* zstd level used, information only */
+    bool is_partition; /* one partition captured alone: disk_bytes is its size; regions[0] is it */
     char model[BLOCK_TEXT_MAX], serial[BLOCK_TEXT_MAX], bus[16];
     uint64_t planned_used_bytes;
     uint8_t map_hash[IMAGE_HASH_SIZE]; /* of the allocation map the capture was planned with */
@@ -72,12 +72,12 @@ struct image_chunk {
     const uint8_t *stored;         /* DATA and PARTIAL: exactly one zstd frame */
     size_t stored_size;
     uint8_t stored_hash[IMAGE_HASH_SIZE]; /* of the stored bytes; DATA and PARTIAL only; chunk_encode() fills it */
-    bool lost; /* reader, SALVAGE: an UNREADABLE run that this image lost by damage; false: the source could not be read */
+    bool lost; /* reader, SALVAGE: UNREADABLE because the image is damaged here, not because the source was */
 };
 
 struct image_totals {
     uint64_t disk_bytes, data_bytes, zero_bytes, unused_bytes, unreadable_bytes; /* plain */
-    uint64_t stored_bytes; /* of the whole image, all volumes */
+    uint64_t stored_bytes;                                                       /* of the whole image, all volumes */
     uint64_t chunks, segments;
     unsigned volumes;
     uint8_t root[IMAGE_HASH_SIZE];
@@ -131,8 +131,8 @@ void image_writer_destroy(struct image_writer *writer);
 struct image_reader;
 enum image_reader_mode {
     IMAGE_READ_VERIFIED, /* seekable: header, trailer, segment table, root and every index are checked before open returns */
-    IMAGE_READ_STREAM,   /* a pipe: each index and chunk checked as it comes; completeness known at the end only */
-    IMAGE_READ_SALVAGE   /* seekable or not: take what is whole; damage is reported as UNREADABLE runs */
+    IMAGE_READ_STREAM, /* a pipe: each index and chunk checked as it comes; completeness known at the end only */
+    IMAGE_READ_SALVAGE /* seekable or not: take what is whole; damage is reported as UNREADABLE runs */
 };
 int image_reader_open(struct loop *loop, struct stream_store *store, enum image_reader_mode mode,
                       struct image_reader **reader, struct error *error);
@@ -155,7 +155,6 @@ uint64_t image_reader_consumed(const struct image_reader *reader); /* image byte
 void image_reader_close(struct image_reader *reader);
 
 /* An image as a read-only disk (random access through the index). Takes the store over. */
-int image_block_open(struct loop *loop, struct stream_store *store, struct block_device **device,
-                     struct error *error);
+int image_block_open(struct loop *loop, struct stream_store *store, struct block_device **device, struct error *error);
 
 #endif

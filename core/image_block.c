@@ -13,8 +13,8 @@
 #include "core/image_internal.h"
 
 #define CACHED_INDEXES 8u
-#define CACHED_CHUNKS  8u /* policy: of 1 MiB each by default */
-#define TRANSFER_MAX   (1024u * 1024)
+#define CACHED_CHUNKS 8u /* policy: of 1 MiB each by default */
+#define TRANSFER_MAX (1024u * 1024)
 
 struct cached_index {
     struct image_index *index; /* NULL: free */
@@ -22,7 +22,7 @@ struct cached_index {
 };
 
 struct cached_chunk {
-    uint8_t *plain; /* chunk_size bytes, from the first use on */
+    uint8_t *plain;                     /* chunk_size bytes, from the first use on */
     uint64_t disk_offset, length, used; /* length 0: free */
 };
 
@@ -96,7 +96,8 @@ static struct cached_chunk *cached_chunk(struct image_disk *disk, uint64_t disk_
 {
     for (unsigned i = 0; i < CACHED_CHUNKS; i++) {
         struct cached_chunk *cached = &disk->chunks[i];
-        if (cached->length && disk_offset >= cached->disk_offset && disk_offset - cached->disk_offset < cached->length) {
+        if (cached->length && disk_offset >= cached->disk_offset &&
+            disk_offset - cached->disk_offset < cached->length) {
             cached->used = ++disk->clock;
             return cached;
         }
@@ -365,8 +366,7 @@ static void describe(struct image_disk *disk, struct loop *loop)
     snprintf(device->serial, sizeof device->serial, "%s", description->serial);
 }
 
-int image_block_open(struct loop *loop, struct stream_store *store, struct block_device **device,
-                     struct error *error)
+int image_block_open(struct loop *loop, struct stream_store *store, struct block_device **device, struct error *error)
 {
     struct image_disk *disk = platform_allocate_zeroed(loop->platform, sizeof *disk);
 

@@ -9,12 +9,12 @@
 #include "core/image_internal.h"
 
 /* Frame header, RFC 8878, section 3.1.1.1. */
-#define ZSTD_FRAME_MAGIC         0xFD2FB528u
-#define DESCRIPTOR_SIZE_SHIFT    6
-#define DESCRIPTOR_SINGLE        0x20u
-#define DESCRIPTOR_UNUSED        0x18u /* unused and reserved bits: zero in our frames */
-#define DESCRIPTOR_CHECKSUM      0x04u
-#define DESCRIPTOR_DICTIONARY    0x03u
+#define ZSTD_FRAME_MAGIC 0xFD2FB528u
+#define DESCRIPTOR_SIZE_SHIFT 6
+#define DESCRIPTOR_SINGLE 0x20u
+#define DESCRIPTOR_UNUSED 0x18u /* unused and reserved bits: zero in our frames */
+#define DESCRIPTOR_CHECKSUM 0x04u
+#define DESCRIPTOR_DICTIONARY 0x03u
 #define FRAME_HEADER_BEFORE_SIZE 5
 
 struct chunk_codec {
@@ -58,11 +58,16 @@ static bool set_parameters(ZSTD_CCtx *context, ZSTD_compressionParameters parame
         ZSTD_cParameter parameter;
         int value;
     } settings[] = {
-        {ZSTD_c_windowLog, (int)parameters.windowLog},       {ZSTD_c_hashLog, (int)parameters.hashLog},
-        {ZSTD_c_chainLog, (int)parameters.chainLog},         {ZSTD_c_searchLog, (int)parameters.searchLog},
-        {ZSTD_c_minMatch, (int)parameters.minMatch},         {ZSTD_c_targetLength, (int)parameters.targetLength},
-        {ZSTD_c_strategy, (int)parameters.strategy},         {ZSTD_c_contentSizeFlag, 1},
-        {ZSTD_c_checksumFlag, 1},                            {ZSTD_c_dictIDFlag, 0},
+        {ZSTD_c_windowLog, (int)parameters.windowLog},
+        {ZSTD_c_hashLog, (int)parameters.hashLog},
+        {ZSTD_c_chainLog, (int)parameters.chainLog},
+        {ZSTD_c_searchLog, (int)parameters.searchLog},
+        {ZSTD_c_minMatch, (int)parameters.minMatch},
+        {ZSTD_c_targetLength, (int)parameters.targetLength},
+        {ZSTD_c_strategy, (int)parameters.strategy},
+        {ZSTD_c_contentSizeFlag, 1},
+        {ZSTD_c_checksumFlag, 1},
+        {ZSTD_c_dictIDFlag, 0},
     };
 
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)

@@ -117,13 +117,14 @@ int description_copy(struct platform *platform, const struct image_description *
 
 static size_t people_text(const struct image_description *description, char *text, size_t size)
 {
-    int length = snprintf(text, size,
-                          "Eidolon disk image: a zstd stream of a whole disk or partition, %llu bytes when decoded.\n"
-                          "Without Eidolon, with every volume in order:\n"
-                          "    zstd -dc IMAGE > /dev/TARGET\n"
-                          "Write it just so. -o, --sparse and conv=sparse would leave old data where the disk was empty.\n"
-                          "Check that exactly %llu bytes came out: zstd does not notice a missing volume.\n",
-                          (unsigned long long)description->disk_bytes, (unsigned long long)description->disk_bytes);
+    int length =
+        snprintf(text, size,
+                 "Eidolon disk image: a zstd stream of a whole disk or partition, %llu bytes when decoded.\n"
+                 "Without Eidolon, with every volume in order:\n"
+                 "    zstd -dc IMAGE > /dev/TARGET\n"
+                 "Write it just so. -o, --sparse and conv=sparse would leave old data where the disk was empty.\n"
+                 "Check that exactly %llu bytes came out: zstd does not notice a missing volume.\n",
+                 (unsigned long long)description->disk_bytes, (unsigned long long)description->disk_bytes);
 
     return length < 0 ? 0 : (size_t)length < size ? (size_t)length : size - 1;
 }
@@ -232,7 +233,8 @@ static size_t utf8_length(const uint8_t *bytes, size_t size)
             return 0;
         code = code << 6 | (bytes[i] & 0x3F);
     }
-    bool bad = code < least[length] || (code >= 0xD800 && code < 0xE000) || code > 0x10FFFF || (code >= 0x80 && code < 0xA0);
+    bool bad =
+        code < least[length] || (code >= 0xD800 && code < 0xE000) || code > 0x10FFFF || (code >= 0x80 && code < 0xA0);
     return bad ? 0 : length;
 }
 

@@ -129,8 +129,7 @@ static bool run_entry_right(const struct image_chunk *chunk, const struct image_
 }
 
 /* Goes through the entries; false at the first that is wrong. */
-static bool entries_right(const struct image_index *index, const struct image_description *description,
-                          unsigned *wrong)
+static bool entries_right(const struct image_index *index, const struct image_description *description, unsigned *wrong)
 {
     const struct image_region *region = &description->regions[index->region];
     struct index_walk walk;

@@ -184,7 +184,7 @@ int trailer_compare(const struct image_trailer *trailer, const struct image_tall
 void seek_table_ends(uint64_t frames, uint8_t header[FRAME_SKIP_HEADER], uint8_t footer[SEEK_FOOTER_SIZE]);
 
 /* --- image_source.c --- */
-#define SOURCE_OPEN_MAX   8  /* policy: volumes open at a time, unless all have to stay open */
+#define SOURCE_OPEN_MAX 8     /* policy: volumes open at a time, unless all have to stay open */
 #define SOURCE_MISSING_MAX 16 /* policy: volumes in a row that salvage will do without */
 enum source_flags {
     SOURCE_KEEP_OPEN = 1, /* every volume stays open, so that reading never has to wait for one */
@@ -192,7 +192,7 @@ enum source_flags {
 };
 struct image_volume {
     unsigned number;
-    uint64_t start, size; /* image offset and bytes; size UINT64_MAX: a pipe */
+    uint64_t start, size;  /* image offset and bytes; size UINT64_MAX: a pipe */
     struct stream *stream; /* NULL: closed for now */
     uint64_t used;
     unsigned in_flight;

@@ -9,7 +9,7 @@
 #include "core/image_internal.h"
 
 #define LINKS_AHEAD 8u /* indexes being read while one is checked */
-#define SEEK_PIECE  (64u * 1024)
+#define SEEK_PIECE (64u * 1024)
 
 int file_read_frame(struct image_file *file, uint64_t offset, uint8_t **frame, size_t *size, struct error *error)
 {
@@ -174,8 +174,7 @@ static int take_rows(struct image_file *file, const uint8_t *bytes, unsigned cou
             return -ERROR_CORRUPT;
         bool last = file->row_count + 1 == file->trailer.rows;
         if ((row.kind == HEAD_CLOSING) != last || row.plain > file->description.disk_bytes - *disk_offset ||
-            (row.kind == ROW_SEGMENT &&
-             description_region(&file->description, *disk_offset) != row.region))
+            (row.kind == ROW_SEGMENT && description_region(&file->description, *disk_offset) != row.region))
             return -ERROR_CORRUPT;
         struct table_row *to = &file->rows[file->row_count++];
         *to = (struct table_row){
@@ -241,8 +240,7 @@ static int read_pages(struct image_file *file, const uint8_t *trailer, uint8_t *
     blake3_hasher_finalize(&hasher, hash, sizeof hash);
     if (memcmp(hash, file->trailer.table_hash, sizeof hash) ||
         memcmp(file->rows[file->row_count - 1].hash, file->trailer.last_link, IMAGE_HASH_SIZE) ||
-        image_offset != file->trailer_offset - file->trailer.table_bytes ||
-        disk_offset != file->description.disk_bytes)
+        image_offset != file->trailer_offset - file->trailer.table_bytes || disk_offset != file->description.disk_bytes)
         return image_corrupt(error, name, file->trailer_offset, "the segment table is not that of the trailer");
     return 0;
 }
@@ -405,8 +403,8 @@ static int ring_fill(struct link_ring *ring, struct error *error)
         if (status) {
             index_release(index);
             return status == -ERROR_FULL ? 0
-                                         : error_set(error, (enum error_code)-status, OPERATION_READ, file->source.name,
-                                                     row->image_offset, "the image cannot be read");
+                                         : error_set(error, (enum error_code) - status, OPERATION_READ,
+                                                     file->source.name, row->image_offset, "the image cannot be read");
         }
         ring->slots[slot].index = index;
     }
@@ -424,15 +422,14 @@ static int ring_take(struct link_ring *ring, struct image_index **index, struct 
     ring->slots[slot].index = NULL;
     loop_wait_flag(file->loop, &read->ended, UINT64_MAX);
     if (read->status)
-        return error_set(error, (enum error_code)-read->status, OPERATION_READ, file->source.name, row->image_offset,
+        return error_set(error, (enum error_code) - read->status, OPERATION_READ, file->source.name, row->image_offset,
                          "the image cannot be read");
     if (read->transferred != row->frame)
         return image_corrupt(error, file->source.name, row->image_offset, "a volume ends in the middle of a segment");
     return file_check_index(file, ring->first, *index, error);
 }
 
-static int check_rows(struct image_file *file, struct link_ring *ring, struct image_tally *tally,
-                      struct error *error)
+static int check_rows(struct image_file *file, struct link_ring *ring, struct image_tally *tally, struct error *error)
 {
     int status = 0;
 

@@ -11,7 +11,7 @@
 
 /* Entries, maps and frames, even of chunks with one page in use: less than 1/16 of the bytes in use, and runs on top. */
 #define OVERHEAD_DIVISOR 16
-#define OVERHEAD_FIXED   (2ULL * 1024 * 1024)
+#define OVERHEAD_FIXED (2ULL * 1024 * 1024)
 
 int writer_fail(struct image_writer *writer, enum error_code code, const char *detail)
 {
@@ -202,7 +202,7 @@ static void request_ended(struct image_writer *writer, const struct stream_reque
     writer->in_flight--;
     writer->events++;
     if (request->status || (request->operation == STREAM_WRITE && request->transferred < request->size)) {
-        enum error_code code = request->status ? (enum error_code)-request->status : ERROR_NO_SPACE;
+        enum error_code code = request->status ? (enum error_code) - request->status : ERROR_NO_SPACE;
         writer_fail(writer, code, "the image cannot be written");
         if (!writer->error.raw_status)
             writer->error.raw_status = request->raw_status;
@@ -241,7 +241,7 @@ static bool submit(struct image_writer *writer, struct stream_request *request)
     if (status == -ERROR_FULL)
         return false;
     if (status) {
-        writer_fail(writer, (enum error_code)-status, "the image cannot be written");
+        writer_fail(writer, (enum error_code) - status, "the image cannot be written");
         return false;
     }
     writer->in_flight++;
@@ -258,16 +258,22 @@ void output_pump(struct image_writer *writer)
         struct piece *piece = segment->first;
 
         if (!writer->index_sent) {
-            segment->request = (struct stream_request){.operation = STREAM_WRITE, .offset = writer->volume_bytes,
-                                                       .data = segment->index->frame, .size = segment->index->size,
-                                                       .done = index_done, .context = writer};
+            segment->request = (struct stream_request){.operation = STREAM_WRITE,
+                                                       .offset = writer->volume_bytes,
+                                                       .data = segment->index->frame,
+                                                       .size = segment->index->size,
+                                                       .done = index_done,
+                                                       .context = writer};
             if (!submit(writer, &segment->request))
                 break;
             writer->index_sent = true;
         } else if (piece) {
-            piece->request = (struct stream_request){.operation = STREAM_WRITE, .offset = writer->volume_bytes,
-                                                     .data = piece->data, .size = piece->used,
-                                                     .done = piece_done, .context = piece};
+            piece->request = (struct stream_request){.operation = STREAM_WRITE,
+                                                     .offset = writer->volume_bytes,
+                                                     .data = piece->data,
+                                                     .size = piece->used,
+                                                     .done = piece_done,
+                                                     .context = piece};
             segment->first = piece->next;
             if (!submit(writer, &piece->request)) {
                 segment->first = piece;

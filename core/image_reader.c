@@ -113,7 +113,8 @@ static bool ask_for_batch(struct image_reader *reader)
 
     if (!batch) {
         if (!reader->batches) {
-            error_set(&reader->error, ERROR_NO_MEMORY, OPERATION_READ, reader->file.source.name, ERROR_NO_BLOCK, "batch");
+            error_set(&reader->error, ERROR_NO_MEMORY, OPERATION_READ, reader->file.source.name, ERROR_NO_BLOCK,
+                      "batch");
             reader_fail(reader, -ERROR_NO_MEMORY);
         }
         return false;
@@ -127,7 +128,7 @@ static bool ask_for_batch(struct image_reader *reader)
         reader->run_left = run_left;
         drop_batch(reader, batch);
         if (status != -ERROR_FULL) {
-            error_set(&reader->error, (enum error_code)-status, OPERATION_READ, reader->file.source.name,
+            error_set(&reader->error, (enum error_code) - status, OPERATION_READ, reader->file.source.name,
                       reader->batch_offset, "the image cannot be read");
             reader_fail(reader, status);
         }
@@ -171,7 +172,7 @@ static bool read_link(struct image_reader *reader, enum producer_phase phase, ui
     if (status) {
         if (status == -ERROR_FULL)
             return false;
-        error_set(&reader->error, (enum error_code)-status, OPERATION_READ, reader->file.source.name, offset,
+        error_set(&reader->error, (enum error_code) - status, OPERATION_READ, reader->file.source.name, offset,
                   "the image cannot be read");
         reader_fail(reader, status);
         return false;
@@ -275,7 +276,7 @@ static bool index_arrived(struct image_reader *reader)
     int status = read->status;
 
     if (status)
-        error_set(&reader->error, (enum error_code)-status, OPERATION_READ, name, reader->link_offset,
+        error_set(&reader->error, (enum error_code) - status, OPERATION_READ, name, reader->link_offset,
                   "the image cannot be read");
     else if (read->transferred + before < index->size)
         status = error_set(&reader->error, ERROR_INCOMPLETE, OPERATION_READ, name, reader->link_offset,
@@ -375,7 +376,7 @@ static int batch_status(struct image_reader *reader, const struct batch *batch)
     const char *name = reader->file.source.name;
 
     if (batch->read.status)
-        return error_set(&reader->error, (enum error_code)-batch->read.status, OPERATION_READ, name, batch->offset,
+        return error_set(&reader->error, (enum error_code) - batch->read.status, OPERATION_READ, name, batch->offset,
                          "the image cannot be read");
     if (batch->read.transferred < batch->size)
         return error_set(&reader->error, ERROR_INCOMPLETE, OPERATION_READ, name,
@@ -414,8 +415,7 @@ static int take_entry(struct image_reader *reader, struct batch *batch, struct i
     }
     uint64_t left = chunk->stored_size - reader->run_at;
     size_t part = left < batch->size - batch->at ? (size_t)left : batch->size - batch->at;
-    if (!salvage &&
-        !zero_run_matches(&reader->zero, chunk->length, reader->run_at, batch->data + batch->at, part))
+    if (!salvage && !zero_run_matches(&reader->zero, chunk->length, reader->run_at, batch->data + batch->at, part))
         return image_corrupt(&reader->error, reader->file.source.name, batch->offset + batch->at,
                              "a run of empty blocks is stored in a wrong form");
     batch->at += part;
@@ -582,8 +582,8 @@ int image_reader_seek_region(struct image_reader *reader, unsigned region, struc
     const struct image_file *file = &reader->file;
 
     if (region >= file->description.region_count)
-        return error_set(error, ERROR_OUT_OF_RANGE, OPERATION_READ, file->source.name, ERROR_NO_BLOCK,
-                         "no region %u", region);
+        return error_set(error, ERROR_OUT_OF_RANGE, OPERATION_READ, file->source.name, ERROR_NO_BLOCK, "no region %u",
+                         region);
     if (!file->rows) {
         reader->skip_until = file->description.regions[region].offset;
         if (reader->skip_until < reader->disk_offset)

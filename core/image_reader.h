@@ -12,7 +12,7 @@
 
 #include "core/image_internal.h"
 
-#define BATCH_SIZE  (4u * 1024 * 1024)
+#define BATCH_SIZE (4u * 1024 * 1024)
 #define BATCHES_MAX 8u /* policy: 32 MiB ahead */
 
 struct batch {
@@ -49,7 +49,7 @@ struct image_reader {
     uint64_t link_offset; /* of the next link */
     struct image_index *index;
     struct index_walk walk;
-    uint64_t run_left;    /* stored bytes of the run at hand that no batch covers yet */
+    uint64_t run_left;     /* stored bytes of the run at hand that no batch covers yet */
     uint64_t batch_offset; /* image offset of the next batch */
     struct source_read link_read;
     bool link_reading;
@@ -63,7 +63,7 @@ struct image_reader {
     /* Consumer. */
     struct image_index *yielding; /* held */
     struct index_walk yield_walk;
-    uint64_t run_at; /* stored bytes of the run compared so far */
+    uint64_t run_at;      /* stored bytes of the run compared so far */
     uint64_t disk_offset; /* up to where everything has been yielded */
     uint64_t lost_until;  /* salvage: a run of unreadable bytes up to here comes first */
     uint64_t skip_until;  /* without a table: what lies before is read, but not yielded */

@@ -9,8 +9,8 @@
 
 #include "core/image_reader.h"
 
-#define SCAN_PIECE   (256u * 1024)
-#define SCAN_WINDOW  ((size_t)INDEX_SIZE_MAX + 2 * SCAN_PIECE) /* any own frame fits into it whole */
+#define SCAN_PIECE (256u * 1024)
+#define SCAN_WINDOW ((size_t)INDEX_SIZE_MAX + 2 * SCAN_PIECE) /* any own frame fits into it whole */
 #define SCAN_HEAD_AT_END (64ULL * 1024 * 1024)
 
 /* A window that moves through the image. */
@@ -167,7 +167,7 @@ int salvage_find_head(struct image_file *file, struct error *error)
         file->first_link.free = true;
     if (!status || status == -ERROR_NOT_FOUND)
         return status;
-    return error_set(error, (enum error_code)-status, OPERATION_OPEN, file->source.name, ERROR_NO_BLOCK, "header");
+    return error_set(error, (enum error_code) - status, OPERATION_OPEN, file->source.name, ERROR_NO_BLOCK, "header");
 }
 
 /* --- segments --- */
@@ -231,7 +231,8 @@ int reader_salvage(struct image_reader *reader)
     }
     if (found && !file->source.can_seek &&
         source_keep(&file->source, scan.offset + scan.at, scan.window + scan.at, scan.size - scan.at))
-        status = error_set(&reader->error, ERROR_NO_MEMORY, OPERATION_READ, file->source.name, scan.offset, "kept bytes");
+        status =
+            error_set(&reader->error, ERROR_NO_MEMORY, OPERATION_READ, file->source.name, scan.offset, "kept bytes");
     if (!found) {
         reader->salvage_ended = true;
         reader->lost_until = file->description.disk_bytes;

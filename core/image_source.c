@@ -307,7 +307,7 @@ int source_read(struct image_source *source, uint64_t offset, void *data, size_t
         }
         status = submission.status ? submission.status : read.status;
         if (status)
-            return error_set(error, (enum error_code)-status, OPERATION_READ, source->name, submission.offset,
+            return error_set(error, (enum error_code) - status, OPERATION_READ, source->name, submission.offset,
                              "the image cannot be read");
         if (!read.transferred)
             break;

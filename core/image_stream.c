@@ -18,7 +18,8 @@ static int take_page(struct image_reader *reader, uint64_t first_row, blake3_has
         return status;
     uint64_t left = reader->tally.rows - first_row;
     *rows = left < TABLE_ROWS_MAX ? (unsigned)left : TABLE_ROWS_MAX;
-    status = frame_check(frame, size, TAG_TABLE, &reader->chain, reader->link_offset, file->source.name, &reader->error);
+    status =
+        frame_check(frame, size, TAG_TABLE, &reader->chain, reader->link_offset, file->source.name, &reader->error);
     if (!status && (size != TABLE_SIZE(*rows) || load_le64(frame + TABLE_AT_FIRST_ROW) != first_row ||
                     load_le32(frame + TABLE_AT_ROWS) != *rows ||
                     !memory_is_zero(frame + TABLE_AT_RESERVED, TABLE_ROWS - TABLE_AT_RESERVED)))

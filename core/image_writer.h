@@ -10,11 +10,11 @@
 
 #include "core/image_internal.h"
 
-#define PIECE_SIZE            (1024u * 1024)
-#define PIECES_AHEAD          16u /* policy: beyond a whole segment, to keep the workers busy while it is written */
+#define PIECE_SIZE (1024u * 1024)
+#define PIECES_AHEAD 16u /* policy: beyond a whole segment, to keep the workers busy while it is written */
 #define SEGMENT_ENTRIES_LIMIT 4096u
-#define SEGMENT_MAPS_LIMIT    (SEGMENT_PLAIN_MAX / IMAGE_PIECE / 8 + SEGMENT_ENTRIES_LIMIT)
-#define INDEX_ROOM            (INDEX_ENTRIES + SEGMENT_ENTRIES_LIMIT * ENTRY_SIZE + SEGMENT_MAPS_LIMIT + FRAME_HASH_SIZE)
+#define SEGMENT_MAPS_LIMIT (SEGMENT_PLAIN_MAX / IMAGE_PIECE / 8 + SEGMENT_ENTRIES_LIMIT)
+#define INDEX_ROOM (INDEX_ENTRIES + SEGMENT_ENTRIES_LIMIT * ENTRY_SIZE + SEGMENT_MAPS_LIMIT + FRAME_HASH_SIZE)
 
 struct piece {
     struct stream_request request;
@@ -50,12 +50,12 @@ struct image_writer {
     struct segment segments[2], *filling;
     uint64_t disk_offset; /* of what comes next */
     unsigned region;
-    bool cut_wanted;          /* the region is complete */
+    bool cut_wanted; /* the region is complete */
     enum image_chunk_kind run_kind;
-    bool run_open;            /* the last entry is a run that can still grow */
-    uint64_t run_emitted;     /* bytes of the open entry whose frames are in the segment */
-    uint64_t run_pending;     /* bytes of the run without frames yet */
-    uint64_t segment_limit;   /* stored bytes */
+    bool run_open;          /* the last entry is a run that can still grow */
+    uint64_t run_emitted;   /* bytes of the open entry whose frames are in the segment */
+    uint64_t run_pending;   /* bytes of the run without frames yet */
+    uint64_t segment_limit; /* stored bytes */
     size_t chunk_bound;
     struct zero_frames zero;
 

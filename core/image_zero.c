@@ -10,10 +10,10 @@
 #include "core/image_internal.h"
 
 #define ZERO_DESCRIPTOR 0x84 /* 4-byte content size, checksum, not single-segment */
-#define ZERO_WINDOW     0x38 /* 128 KiB */
-#define BLOCK_LAST      1u
-#define BLOCK_RLE       (1u << 1)
-#define BLOCK_SHIFT     3
+#define ZERO_WINDOW 0x38     /* 128 KiB */
+#define BLOCK_LAST 1u
+#define BLOCK_RLE (1u << 1)
+#define BLOCK_SHIFT 3
 
 /* xxHash specification, section "XXH64 algorithm description", with seed 0. */
 #define XXH_PRIME_1 0x9E3779B185EBCA87ULL
@@ -21,7 +21,7 @@
 #define XXH_PRIME_3 0x165667B19E3779F9ULL
 #define XXH_PRIME_4 0x85EBCA77C2B2AE63ULL
 #define XXH_PRIME_5 0x27D4EB2F165667C5ULL
-#define XXH_STRIPE  32
+#define XXH_STRIPE 32
 
 static uint64_t rotate_left(uint64_t value, unsigned bits)
 {
@@ -136,8 +136,7 @@ const uint8_t *zero_frame(struct zero_frames *zero, uint64_t length)
     return zero->rest;
 }
 
-bool zero_run_matches(struct zero_frames *zero, uint64_t run_length, uint64_t offset, const uint8_t *bytes,
-                      size_t size)
+bool zero_run_matches(struct zero_frames *zero, uint64_t run_length, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     while (size) {
         uint64_t number = offset / ZERO_FRAME_SIZE;

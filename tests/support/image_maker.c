@@ -26,10 +26,12 @@ static void make_regions(struct image_maker *maker, uint64_t bytes, unsigned cou
     memset(regions, 0, sizeof maker->regions);
     regions[0] = (struct image_region){.bytes = first};
     if (count == 3) {
-        regions[1] = (struct image_region){.partition = 1, .offset = first, .bytes = bytes - first - last,
-                                           .used_bytes = bytes / 2};
+        regions[1] = (struct image_region){
+            .partition = 1, .offset = first, .bytes = bytes - first - last, .used_bytes = bytes / 2};
         snprintf(regions[1].fs_type, sizeof regions[1].fs_type, "ext4");
-        snprintf(regions[1].fs_label, sizeof regions[1].fs_label, "r\xC3\xB6" "ot");
+        snprintf(regions[1].fs_label, sizeof regions[1].fs_label,
+                 "r\xC3\xB6"
+                 "ot");
         regions[2] = (struct image_region){.offset = bytes - last, .bytes = last};
     }
     maker->description.regions = regions;
@@ -137,8 +139,8 @@ int image_maker_write(struct image_maker *maker, struct memory_store *store, uin
     return status;
 }
 
-int image_maker_read(struct image_maker *maker, struct memory_store *store, enum image_reader_mode mode,
-                     uint8_t *disk, uint64_t *lost, struct error *error)
+int image_maker_read(struct image_maker *maker, struct memory_store *store, enum image_reader_mode mode, uint8_t *disk,
+                     uint64_t *lost, struct error *error)
 {
     struct image_reader *reader;
     struct chunk_codec *codec = NULL;

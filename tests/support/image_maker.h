@@ -26,7 +26,7 @@ int image_maker_write(struct image_maker *maker, struct memory_store *store, uin
  * Reads all of an image into `disk` (disk_bytes). Returns 0 after a proper end, else the first failure. Runs of lost bytes
  * are counted; chunks that do not decode too when mode is SALVAGE.
  */
-int image_maker_read(struct image_maker *maker, struct memory_store *store, enum image_reader_mode mode,
-                     uint8_t *disk, uint64_t *lost, struct error *error);
+int image_maker_read(struct image_maker *maker, struct memory_store *store, enum image_reader_mode mode, uint8_t *disk,
+                     uint64_t *lost, struct error *error);
 
 #endif

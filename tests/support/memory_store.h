@@ -19,13 +19,13 @@ struct memory_store {
     struct stream_store store;
     struct loop *loop;
     struct memory_volume volumes[MEMORY_VOLUMES]; /* by number */
-    bool discard;            /* what is written is counted, not kept */
-    bool pipe;               /* volume 0 cannot seek and does not know its size */
-    uint64_t fail_write_at;  /* bytes written in all volumes after which writes fail; UINT64_MAX: never */
+    bool discard;                                 /* what is written is counted, not kept */
+    bool pipe;                                    /* volume 0 cannot seek and does not know its size */
+    uint64_t fail_write_at;                /* bytes written in all volumes after which writes fail; UINT64_MAX: never */
     uint64_t fail_read_at, fail_read_size; /* reads of volume 0 that touch these bytes fail; size 0: never */
-    unsigned queue_depth;    /* requests taken before -ERROR_FULL */
-    unsigned delay;          /* polls before a request ends */
-    uint64_t written;        /* bytes */
+    unsigned queue_depth;                  /* requests taken before -ERROR_FULL */
+    unsigned delay;                        /* polls before a request ends */
+    uint64_t written;                      /* bytes */
     unsigned flushes, open_streams;
 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Chunks and zero runs alone: every level and size, and what a decoder must not take. */
 #define ZSTD_STATIC_LINKING_ONLY
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -156,8 +156,8 @@ static void test_wrong_frames(void **state)
 /* What stock zstd makes of the frames of a run. */
 static void test_zero_frames(void **state)
 {
-    static const uint64_t lengths[] = {1,     7,      31,     32,      33,       512,          4096,
-                                       65535, 65536,  131071, 131072,  131073,   262144 + 512, 5000000,
+    static const uint64_t lengths[] = {1,        7,        31,         32,     33,     512,          4096,
+                                       65535,    65536,    131071,     131072, 131073, 262144 + 512, 5000000,
                                        67108352, 67108864, 131072 + 31};
     struct zero_frames *zero = malloc(sizeof *zero);
     uint8_t *back = malloc(ZERO_FRAME_PLAIN);

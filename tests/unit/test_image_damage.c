@@ -2,11 +2,11 @@
 /*
  * Damaged images. Whatever byte is changed and wherever the image is cut: what comes out is the disk, or there is an error.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <stdio.h>
 #include <stdlib.h>

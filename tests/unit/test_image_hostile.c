@@ -2,11 +2,11 @@
 /*
  * Images made to deceive: every hash is right, what the frames say is not. The parsers are called behind the hash checks.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -97,14 +97,28 @@ static void test_lying_header(void **state)
         uint64_t value;
         size_t size;
     } lies[] = {
-        {HEAD_AT_DISK_BYTES, 0, 8},          {HEAD_AT_DISK_BYTES, 1ULL << 60, 8}, {HEAD_AT_DISK_BYTES, 20 * 65536, 8},
-        {HEAD_AT_LOGICAL, 0, 4},             {HEAD_AT_LOGICAL, 513, 4},           {HEAD_AT_LOGICAL, 1u << 31, 4},
-        {HEAD_AT_PHYSICAL, 256, 4},          {HEAD_AT_CHUNK_SIZE, 0, 4},          {HEAD_AT_CHUNK_SIZE, 65537, 4},
-        {HEAD_AT_CHUNK_SIZE, 8u << 20, 4},   {HEAD_AT_REGIONS, 0, 4},             {HEAD_AT_REGIONS, 2, 4},
-        {HEAD_AT_REGIONS, 0xFFFFFFFF, 4},    {HEAD_AT_VALUES_SIZE, 0, 4},         {HEAD_AT_VALUES_SIZE, 0xFFFFFFFF, 4},
-        {HEAD_AT_FLAGS, HEAD_FLAG_PARTITION, 4}, {HEAD_AT_KIND, HEAD_VOLUME, 4},
-        {HEAD_AT_VALUES + VALUE_AT_LENGTH, 0xFFFFFFFF, 4}, {HEAD_AT_VALUES + VALUE_AT_LENGTH, 0xFFFFFFF9, 4},
-        {FRAME_AT_OFFSET, 0, 8},             {FRAME_AT_SEQUENCE, 1, 4},           {FRAME_AT_PREVIOUS, 1, 4},
+        {HEAD_AT_DISK_BYTES, 0, 8},
+        {HEAD_AT_DISK_BYTES, 1ULL << 60, 8},
+        {HEAD_AT_DISK_BYTES, 20 * 65536, 8},
+        {HEAD_AT_LOGICAL, 0, 4},
+        {HEAD_AT_LOGICAL, 513, 4},
+        {HEAD_AT_LOGICAL, 1u << 31, 4},
+        {HEAD_AT_PHYSICAL, 256, 4},
+        {HEAD_AT_CHUNK_SIZE, 0, 4},
+        {HEAD_AT_CHUNK_SIZE, 65537, 4},
+        {HEAD_AT_CHUNK_SIZE, 8u << 20, 4},
+        {HEAD_AT_REGIONS, 0, 4},
+        {HEAD_AT_REGIONS, 2, 4},
+        {HEAD_AT_REGIONS, 0xFFFFFFFF, 4},
+        {HEAD_AT_VALUES_SIZE, 0, 4},
+        {HEAD_AT_VALUES_SIZE, 0xFFFFFFFF, 4},
+        {HEAD_AT_FLAGS, HEAD_FLAG_PARTITION, 4},
+        {HEAD_AT_KIND, HEAD_VOLUME, 4},
+        {HEAD_AT_VALUES + VALUE_AT_LENGTH, 0xFFFFFFFF, 4},
+        {HEAD_AT_VALUES + VALUE_AT_LENGTH, 0xFFFFFFF9, 4},
+        {FRAME_AT_OFFSET, 0, 8},
+        {FRAME_AT_SEQUENCE, 1, 4},
+        {FRAME_AT_PREVIOUS, 1, 4},
     };
     struct error error;
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Volumes: where they are cut, how they are named, what is missed when one is gone; and what stock zstd makes of them. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "core/image_format.h"
 #include "tests/support/image_maker.h"
 
-#define DISK  (24ULL * 1024 * 1024 + 512)
+#define DISK (24ULL * 1024 * 1024 + 512)
 #define SPLIT 900000u
 
 static struct memory_store store;
@@ -214,8 +214,12 @@ static void test_empty_giant(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split),        cmocka_unit_test(test_missing_volumes), cmocka_unit_test(test_names_and_limits),
-        cmocka_unit_test(test_write_errors), cmocka_unit_test(test_stock_zstd),      cmocka_unit_test(test_empty_giant),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_missing_volumes),
+        cmocka_unit_test(test_names_and_limits),
+        cmocka_unit_test(test_write_errors),
+        cmocka_unit_test(test_stock_zstd),
+        cmocka_unit_test(test_empty_giant),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
