@@ -13,7 +13,7 @@
 #define NVME_QUEUE_ENTRIES 128u /* of the I/O queues, one of them stays empty; capped by CAP.MQES */
 #define NVME_ADMIN_ENTRIES 16u
 #define NVME_DOORBELL_BATCH 16u /* commands that may wait for the next poll while others are in flight */
-#define NVME_QUEUE_DEPTH 64u /* worth having in flight per namespace */
+#define NVME_QUEUE_DEPTH 64u    /* worth having in flight per namespace */
 #define NVME_MAX_TRANSFER (2u << 20)
 #define NVME_OPTIMAL_TRANSFER (512u << 10)
 #define NVME_MAX_DISCARD (1ull << 30) /* one bigger deallocation keeps some drives busy for seconds */
