@@ -8,10 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#if __has_include("drivers/ahci.c")
 #include "drivers/ahci.h"
-#define HAVE_AHCI
-#endif
 #include "drivers/nvme.h"
 
 #define PCI_BASE_STORAGE 0x01
@@ -51,7 +48,6 @@ static void detach_nvme(void *controller)
     nvme_detach(controller);
 }
 
-#ifdef HAVE_AHCI
 static int attach_ahci(struct loop *loop, struct pci_device *pci, struct block_registry *registry, void **controller,
                        struct error *error)
 {
@@ -62,13 +58,10 @@ static void detach_ahci(void *controller)
 {
     ahci_detach(controller);
 }
-#endif
 
 static const struct native_driver native_drivers[] = {
     {"nvme", nvme_matches, attach_nvme, detach_nvme},
-#ifdef HAVE_AHCI
     {"ahci", ahci_matches, attach_ahci, detach_ahci},
-#endif
 };
 
 /* --- connecting --- */
@@ -224,8 +217,10 @@ struct block_device *devices_disk_of_path(struct device_set *set, const EFI_DEVI
 
 bool machine_devices_prepare(struct machine *machine)
 {
+    /* Once only: the loaded image's handle is stale as soon as its controller has changed hands. */
+    if (machine->devices)
+        return true;
     struct device_set *set = platform_allocate_zeroed(machine->platform, sizeof(*set));
-
     if (!set)
         return false;
     set->firmware = machine->firmware;
@@ -267,7 +262,7 @@ void machine_devices_stop(struct machine *machine)
     struct device_set *set = machine->devices;
     struct block_device *device, *next;
 
-    if (!set)
+    if (!set || !set->started)
         return;
     for (device = machine->registry.first; device; device = next) {
         next = device->registry_next;
@@ -283,6 +278,16 @@ void machine_devices_stop(struct machine *machine)
         native->driver->detach(native->controller);
         platform_release(machine->platform, native);
     }
+    set->started = false;
+}
+
+void machine_devices_forget(struct machine *machine)
+{
+    struct device_set *set = machine->devices;
+
+    machine_devices_stop(machine);
+    if (!set)
+        return;
     platform_release(machine->platform, set->boot_path);
     platform_release(machine->platform, set);
     machine->devices = NULL;

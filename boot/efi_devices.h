@@ -20,7 +20,6 @@ struct device_set {
     struct block_device *store_disk;    /* where the open image stores lie; valid while store_users > 0 */
     EFI_HANDLE store_volume;
     unsigned store_users;
-    UINT64 log_saved;                   /* bytes of the log that are in the file */
 };
 
 /* The disk below a handle's device path: whose it is, ours (published) or the firmware's. NULL: not one of ours. */

@@ -17,7 +17,8 @@ struct firmware_disk {
     EFI_BLOCK_IO *io;
     EFI_DEVICE_PATH *path; /* ours */
     UINT32 media_id;
-    bool busy; /* inside a call of the firmware */
+    UINT64 mark_seed; /* of the marks that a read must overwrite */
+    bool busy;        /* inside a call of the firmware */
     struct block_request *first, **last; /* accepted, not yet carried out */
     unsigned queued;
 };

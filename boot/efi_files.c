@@ -148,7 +148,7 @@ int machine_save_log(struct machine *machine)
     struct firmware_volume volume;
     struct error error = {0};
 
-    if (!set || set->log_saved >= firmware->log_written)
+    if (!set || firmware->log_saved >= firmware->log_written)
         return 0;
     int status = find_volume(machine, "stick", &volume, &error);
     EFI_DEVICE_PATH *path = status ? NULL : path_of_handle(firmware, volume.handle);
@@ -160,7 +160,7 @@ int machine_save_log(struct machine *machine)
     }
     if (status)
         return status;
-    UINT64 from = set->log_saved, to = firmware->log_written;
+    UINT64 from = firmware->log_saved, to = firmware->log_written;
     if (to - from > LOG_RING_SIZE)
         from = to - LOG_RING_SIZE;
     /* The ring in at most two pieces. */
@@ -172,6 +172,6 @@ int machine_save_log(struct machine *machine)
         from += piece;
     }
     if (!status)
-        set->log_saved = to;
+        firmware->log_saved = to;
     return status;
 }

@@ -49,6 +49,7 @@ struct firmware {
     unsigned key_count;
     char log_ring[LOG_RING_SIZE];
     UINT64 log_written; /* bytes ever logged; the ring holds the last LOG_RING_SIZE of them */
+    UINT64 log_saved;   /* of these, in the file on the boot volume */
 
     /* efi_platform.c */
     EFI_RNG_PROTOCOL *rng;

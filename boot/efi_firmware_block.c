@@ -11,6 +11,7 @@
 
 #define FIRMWARE_MAX_TRANSFER (1024u * 1024)
 #define FIRMWARE_QUEUE 4
+#define MARK_STEP 0x9e3779b97f4a7c15ULL /* odd, its bits well mixed */
 
 static struct firmware_disk *disk_of(struct block_device *device)
 {
@@ -55,31 +56,30 @@ static struct block_request *take_first(struct firmware_disk *disk)
 
 /* --- marks --- */
 
-/* 64 random bits per call, a different mark in each block. */
+/* A different mark in each block of each call, from a random start. */
 static UINT64 mark_of(UINT64 seed, size_t block)
 {
-    UINT64 value = seed + block * 0x9e3779b97f4a7c15ULL;
+    UINT64 value = seed + block;
 
-    value = (value ^ value >> 29) * 0xbf58476d1ce4e5b9ULL;
-    return value ^ value >> 32;
+    value = (value ^ value >> 31) * MARK_STEP;
+    return value ^ value >> 29;
 }
 
-/* At the start and at the end of every block, as much as a mark fits. */
+/* At the start of every block. */
 static void marks_set(UINT8 *data, size_t size, size_t block, UINT64 seed)
 {
     for (size_t at = 0, i = 0; at < size; at += block, i++) {
         UINT64 mark = mark_of(seed, i);
         memcpy(data + at, &mark, sizeof(mark));
-        memcpy(data + at + block - sizeof(mark), &mark, sizeof(mark));
     }
 }
 
-/* Are all gone? The chance that a disk holds one is 2^-63 for each block. */
+/* Are all gone? The chance that a disk holds one is 2^-64 for each block. */
 static bool marks_gone(const UINT8 *data, size_t size, size_t block, UINT64 seed)
 {
     for (size_t at = 0, i = 0; at < size; at += block, i++) {
         UINT64 mark = mark_of(seed, i);
-        if (memcmp(data + at, &mark, sizeof(mark)) == 0 || memcmp(data + at + block - sizeof(mark), &mark, sizeof(mark)) == 0)
+        if (memcmp(data + at, &mark, sizeof(mark)) == 0)
             return false;
     }
     return true;
@@ -89,9 +89,9 @@ static EFI_STATUS read_marked(struct firmware_disk *disk, const struct block_req
 {
     size_t size = request_size(request);
     UINT8 *data = request_data(request);
-    UINT64 seed;
+    UINT64 seed = disk->mark_seed;
 
-    firmware_random(&disk->firmware->platform, &seed, sizeof(seed));
+    disk->mark_seed += MARK_STEP;
     marks_set(data, size, disk->device.geometry.logical_block, seed);
     EFI_STATUS status = disk->io->ReadBlocks(disk->io, disk->media_id, request->lba, size, data);
     *believable = EFI_ERROR(status) || marks_gone(data, size, disk->device.geometry.logical_block, seed);
@@ -250,6 +250,7 @@ int firmware_disk_open(struct loop *loop, struct firmware *firmware, EFI_HANDLE 
     disk->handle = handle;
     disk->io = io;
     disk->last = &disk->first;
+    firmware_random(&firmware->platform, &disk->mark_seed, sizeof(disk->mark_seed));
     disk->device.ops = &disk_ops;
     disk->device.loop = loop;
     disk->device.host = handle;

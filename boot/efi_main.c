@@ -120,7 +120,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
 
     int code = machine_run(machine);
 
-    machine_devices_stop(machine);
+    machine_devices_forget(machine);
     enum machine_end end = machine->end;
     bool emulator_exit = machine->emulator_exit && end == END_RETURN;
     firmware_stop(firmware);

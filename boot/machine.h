@@ -51,8 +51,10 @@ void machine_reset_cancel(struct machine *machine);
 bool machine_devices_prepare(struct machine *machine);
 /* Connects what can be a disk, takes the controllers that we drive, registers all disks. Again: nothing to do. */
 int machine_devices_start(struct machine *machine, struct error *error);
-/* Stops all disks and gives the controllers back; the firmware finds its disks again. */
+/* Stops all disks and gives the controllers back; the firmware finds its disks again. They may be started again. */
 void machine_devices_stop(struct machine *machine);
+/* The same for good. */
+void machine_devices_forget(struct machine *machine);
 /* Does the application come from this disk? */
 bool machine_is_boot_disk(struct machine *machine, struct block_device *device);
 /* The firmware lets go of the disk's volumes before it is written to, and looks at them anew afterwards. */
