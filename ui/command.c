@@ -247,6 +247,7 @@ enum exit_code exit_code_of(const struct error *error)
     case ERROR_NONE: return EXIT_CODE_DONE;
     case ERROR_CANCELLED: return EXIT_CODE_CANCELLED;
     case ERROR_USAGE:
+    case ERROR_NOT_FOUND:
     case ERROR_AMBIGUOUS: return EXIT_CODE_USAGE;
     case ERROR_REFUSED:
     case ERROR_EXISTS:
@@ -259,5 +260,5 @@ enum exit_code exit_code_of(const struct error *error)
     case SIDE_IMAGE: return EXIT_CODE_IMAGE;
     case SIDE_NONE: break;
     }
-    return error->code == ERROR_NOT_FOUND ? EXIT_CODE_USAGE : EXIT_CODE_OTHER;
+    return EXIT_CODE_OTHER;
 }
