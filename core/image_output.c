@@ -114,27 +114,38 @@ static uint64_t size_bound(const struct image_description *description)
     return used + used / OVERHEAD_DIVISOR + zero_run_size(description->disk_bytes) + OVERHEAD_FIXED;
 }
 
+/* A volume holds its header and one segment at the least. */
+static uint64_t least_volume(const struct image_writer *writer)
+{
+    return LEAD_SIZE + header_size(&writer->description) + INDEX_ROOM(writer->entries_limit) + writer->chunk_bound +
+           ZERO_FRAME_SIZE;
+}
+
 int output_start(struct image_writer *writer, uint64_t split)
 {
     const struct image_description *description = &writer->description;
     uint64_t store_limit = writer->store->max_volume_bytes ? writer->store->max_volume_bytes : UINT64_MAX;
-    uint64_t head = header_size(description);
-    uint64_t least = LEAD_SIZE + head + INDEX_ROOM + writer->chunk_bound + ZERO_FRAME_SIZE;
+    uint64_t bound = size_bound(description) + least_volume(writer);
 
-    if (head > HEAD_SIZE_MAX)
+    if (header_size(description) > HEAD_SIZE_MAX)
         return writer_fail(writer, ERROR_OUT_OF_RANGE, "the partition table is too big for the header");
-    if (!split && store_limit < UINT64_MAX - least && store_limit < size_bound(description) + least)
+    if ((!split && store_limit < bound) || split > store_limit)
         split = store_limit;
-    if (split > store_limit)
-        split = store_limit;
-    if (split && split < least)
-        return error_set(&writer->error, ERROR_OUT_OF_RANGE, OPERATION_OPEN, writer->store->name, ERROR_NO_BLOCK,
-                         "volumes of this image need %llu bytes at least", (unsigned long long)least),
-               writer->status = -ERROR_OUT_OF_RANGE;
+    if (split && split < SMALL_VOLUME)
+        writer->entries_limit = SEGMENT_ENTRIES_SMALL;
+    uint64_t least = least_volume(writer);
+    if (split && split < least) {
+        writer->status =
+            error_set(&writer->error, ERROR_OUT_OF_RANGE, OPERATION_OPEN, writer->store->name, ERROR_NO_BLOCK,
+                      "volumes of this image need %llu bytes at least", (unsigned long long)least);
+        return writer->status;
+    }
     writer->volume_limit = split ? split : store_limit;
     writer->volume = split ? 1 : 0;
-    if (writer->volume_limit - least < writer->segment_limit - writer->chunk_bound)
-        writer->segment_limit = writer->volume_limit - least + writer->chunk_bound + ZERO_FRAME_SIZE;
+    /* What a volume can hold beside its header and an index. */
+    uint64_t limit = writer->volume_limit - least + writer->chunk_bound + ZERO_FRAME_SIZE;
+    if (limit < writer->segment_limit)
+        writer->segment_limit = limit;
     return begin_volume(writer);
 }
 

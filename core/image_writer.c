@@ -165,7 +165,7 @@ static bool segment_takes(const struct image_writer *writer, uint64_t stored, ui
 
     return segment->index->stored + stored <= writer->segment_limit &&
            segment->data_plain + data_plain <= SEGMENT_PLAIN_MAX &&
-           (!new_entry || segment->index->entries < SEGMENT_ENTRIES_LIMIT);
+           (!new_entry || segment->index->entries < writer->entries_limit);
 }
 
 /* Writes the frame of the next `length` bytes of the run. The segment takes it. */
@@ -223,7 +223,7 @@ bool image_writer_ready(struct image_writer *writer)
     if (room(writer) < most)
         return false;
     return !writer->sending || (segment_takes(writer, most, writer->description.chunk_size, true) &&
-                                writer->filling->index->entries + 2 <= SEGMENT_ENTRIES_LIMIT);
+                                writer->filling->index->entries + 2 <= writer->entries_limit);
 }
 
 /* Until nothing of what was given stands in the way of what comes. */
@@ -371,8 +371,8 @@ static int writer_init(struct image_writer *writer, const struct image_descripti
     if (status)
         return status;
     for (unsigned i = 0; i < 2; i++) {
-        writer->segments[i].index = index_allocate(platform, INDEX_ROOM);
-        writer->segments[i].maps = platform_allocate(platform, SEGMENT_MAPS_LIMIT);
+        writer->segments[i].index = index_allocate(platform, INDEX_ROOM(SEGMENT_ENTRIES_LIMIT));
+        writer->segments[i].maps = platform_allocate(platform, SEGMENT_MAPS(SEGMENT_ENTRIES_LIMIT));
         if (!writer->segments[i].index || !writer->segments[i].maps)
             return -ERROR_NO_MEMORY;
     }
@@ -381,6 +381,7 @@ static int writer_init(struct image_writer *writer, const struct image_descripti
     zero_frames_init(&writer->zero);
     writer->chunk_bound = chunk_stored_bound(description->chunk_size);
     writer->segment_limit = SEGMENT_STORED_MAX + writer->chunk_bound;
+    writer->entries_limit = SEGMENT_ENTRIES_LIMIT;
     writer->pieces_max = (unsigned)(writer->segment_limit / PIECE_SIZE) + 2 + PIECES_AHEAD;
     if (memory_is_zero(writer->description.uuid, 16))
         platform->ops->random(platform, writer->description.uuid, 16);

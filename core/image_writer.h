@@ -12,9 +12,12 @@
 
 #define PIECE_SIZE (1024u * 1024)
 #define PIECES_AHEAD 16u /* policy: beyond a whole segment, to keep the workers busy while it is written */
-#define SEGMENT_ENTRIES_LIMIT 4096u
-#define SEGMENT_MAPS_LIMIT (SEGMENT_PLAIN_MAX / IMAGE_PIECE / 8 + SEGMENT_ENTRIES_LIMIT)
-#define INDEX_ROOM (INDEX_ENTRIES + SEGMENT_ENTRIES_LIMIT * ENTRY_SIZE + SEGMENT_MAPS_LIMIT + FRAME_HASH_SIZE)
+#define SEGMENT_ENTRIES_LIMIT                                                                                          \
+    4096u /* policy; of small volumes SEGMENT_ENTRIES_SMALL, so that their indexes stay small */
+#define SEGMENT_ENTRIES_SMALL 256u
+#define SMALL_VOLUME (16ULL * 1024 * 1024)
+#define SEGMENT_MAPS(entries) (SEGMENT_PLAIN_MAX / IMAGE_PIECE / 8 + (entries))
+#define INDEX_ROOM(entries) (INDEX_ENTRIES + (entries)*ENTRY_SIZE + SEGMENT_MAPS(entries) + FRAME_HASH_SIZE)
 
 struct piece {
     struct stream_request request;
@@ -25,7 +28,7 @@ struct piece {
 };
 
 struct segment {
-    struct image_index *index; /* INDEX_ROOM bytes; its fields are those of the segment */
+    struct image_index *index; /* with room for all entries; its fields are those of the segment */
     uint8_t *maps;
     struct piece *first, *last;
     uint64_t data_plain;
@@ -56,6 +59,7 @@ struct image_writer {
     uint64_t run_emitted;   /* bytes of the open entry whose frames are in the segment */
     uint64_t run_pending;   /* bytes of the run without frames yet */
     uint64_t segment_limit; /* stored bytes */
+    unsigned entries_limit;
     size_t chunk_bound;
     struct zero_frames zero;
 

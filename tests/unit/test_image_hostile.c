@@ -2,11 +2,13 @@
 /*
  * Images made to deceive: every hash is right, what the frames say is not. The parsers are called behind the hash checks.
  */
-#include <cmocka.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <stdlib.h>
 #include <string.h>
