@@ -376,7 +376,10 @@ static bool model_poll(struct pollable *pollable)
         if (is_held(model, &pending) || !completion_room(&model->queues[pending.queue]))
             continue;
         model->pending[index] = model->pending[--model->pending_count];
-        model->commands++;
+        if (++model->commands == model->gone_after) {
+            model->gone = true;
+            return true;
+        }
         progress = true;
         if (pending.queue)
             finish(model, 1, &pending.command, run_io(model, &pending.command), 0);

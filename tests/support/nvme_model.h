@@ -71,8 +71,9 @@ struct nvme_model {
     uint32_t slow_bits;          /* PMCSR power state at the start, for pci_power_up() */
 
     /* Faults, at any time */
-    bool gone;  /* registers read all ones, nothing is answered */
-    bool fatal; /* CSTS.CFS, cleared by a controller reset unless fatal_for_ever */
+    bool gone;           /* registers read all ones, nothing is answered */
+    unsigned gone_after; /* gone with this command; 0: no */
+    bool fatal;          /* CSTS.CFS, cleared by a controller reset unless fatal_for_ever */
     bool fatal_for_ever;
     bool never_ready, never_disabled;
     bool deaf; /* I/O commands are taken and never finished, until a controller reset */
