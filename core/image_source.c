@@ -193,15 +193,21 @@ static size_t take_kept(const struct image_source *source, uint64_t offset, void
 
 int source_keep(struct image_source *source, uint64_t offset, const void *data, size_t size)
 {
-    uint8_t *copy = platform_allocate(source->loop->platform, size ? size : 1);
+    uint64_t kept_end = source->kept_offset + source->kept_size;
+    /* What was kept before and lies behind these bytes cannot be read again either. */
+    bool more = source->kept_size && offset >= source->kept_offset && offset <= kept_end && kept_end - offset > size;
+    size_t all = more ? (size_t)(kept_end - offset) : size;
+    uint8_t *copy = platform_allocate(source->loop->platform, all ? all : 1);
 
     if (!copy)
         return -ERROR_NO_MEMORY;
+    if (more)
+        memcpy(copy, source->kept + (offset - source->kept_offset), all);
     memcpy(copy, data, size);
     platform_release(source->loop->platform, source->kept);
     source->kept = copy;
     source->kept_offset = offset;
-    source->kept_size = size;
+    source->kept_size = all;
     return 0;
 }
 
