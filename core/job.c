@@ -67,7 +67,8 @@ static void send_progress(struct job *job, uint64_t now)
         .now = now,
         .partition = job->partition,
     };
-    uint64_t done = job->phase == PHASE_READ_BACK ? job->checked_bytes : job->copied_bytes;
+    bool checks = job->phase == PHASE_READ_BACK || job->plan->kind == JOB_VERIFY;
+    uint64_t done = checks ? job->checked_bytes : job->copied_bytes;
 
     /* Zero chunks count whole on the way back, so the sum may pass what was planned. */
     progress.done_bytes = smaller_of(done, job->total_bytes);
@@ -318,7 +319,7 @@ int job_run(struct loop *loop, struct plan *plan, struct job_listener *listener,
     job->chunk_size = plan->description.chunk_size;
     job->total_bytes = plan->used_bytes;
     job->started = job->phase_started = platform_now(loop->platform);
-    job_phase(job, PHASE_COPY);
+    job->phase = plan->kind == JOB_VERIFY ? PHASE_READ_BACK : PHASE_COPY;
 
     status = run(job, &error);
     if (status && !result->status) {

@@ -7,6 +7,8 @@
 /* Gaps of unused pieces up to this many bytes are moved along: one bigger request beats two. Policy. */
 #define GAP_BYTES (64u * 1024)
 #define ZERO_BUFFER_BYTES (1024u * 1024)
+/* A run of zeroes is cut into parts, several of which are under way at once. */
+#define ZERO_PART_BYTES (16u * 1024 * 1024)
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -52,9 +54,10 @@ static bool next_piece(struct job_channel *channel, uint64_t *start, uint64_t *e
     uint64_t block = channel->device->geometry.logical_block;
 
     if (channel->action == CHANNEL_ZERO || channel->action == CHANNEL_DISCARD) {
-        /* One request goes through the run by itself; several at a time bring nothing for these. */
+        /* One request goes through its part by itself; several discards at a time would bring nothing. */
+        uint64_t part = channel->action == CHANNEL_ZERO ? ZERO_PART_BYTES : channel->length;
         *start = channel->cursor;
-        *end = channel->length;
+        *end = channel->length - *start < part ? channel->length : *start + part;
         return channel->cursor < channel->length;
     }
     if (!next_used_run(channel->slot, channel->cursor, channel->length, start, end))

@@ -59,6 +59,13 @@ bool job_image_peek(struct job *job)
         return false;
     }
     job->have_next = true;
+    if ((job->next_chunk.kind == IMAGE_DATA || job->next_chunk.kind == IMAGE_PARTIAL) &&
+        job->next_chunk.length > job->chunk_size) {
+        error_set(&error, ERROR_CORRUPT, OPERATION_PARSE, job->image_name, job->next_offset, "a chunk is too long");
+        error.side = SIDE_IMAGE;
+        job_fail(job, &error);
+        return false;
+    }
     /* A pipe is read to its end, past the region that is wanted: only there it is known to be whole. */
     if (job->next_offset >= job->image_end && !job->image_is_pipe) {
         job_image_drop(job);
@@ -108,6 +115,15 @@ void job_image_damaged(struct job *job, uint64_t offset, uint64_t bytes, int sta
               "the chunk at byte %llu of the disk does not have its hash", (unsigned long long)offset);
     error.side = SIDE_IMAGE;
     job_fail(job, &error);
+}
+
+void job_image_damage_ends(struct job *job)
+{
+    const struct message run = job->damaged_run;
+
+    job_run_message(job, &job->damaged_run, MESSAGE_IMAGE_DAMAGED, 0, NULL, 0, 0);
+    if (run.id && run.number[0] + run.number[1] == job->plan->description.disk_bytes)
+        job_message(job, MESSAGE_WARNING, MESSAGE_IMAGE_INCOMPLETE, 0, NULL, NULL, run.number[0], 0);
 }
 
 /* --- decoding all of it --- */
@@ -167,7 +183,7 @@ int job_image_check(struct job *job)
 {
     int status = job_loop(job, check_step);
 
-    job_run_message(job, &job->damaged_run, MESSAGE_IMAGE_DAMAGED, 0, NULL, 0, 0);
+    job_image_damage_ends(job);
     return status;
 }
 

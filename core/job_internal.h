@@ -201,6 +201,8 @@ void job_image_drop(struct job *job);
 void job_image_release(struct job *job, struct pipeline_slot *slot);
 /* A chunk that cannot be decoded, or a lost run: salvage tells and goes on, otherwise the job fails. */
 void job_image_damaged(struct job *job, uint64_t offset, uint64_t bytes, int status);
+/* Sends what was gathered about damage. */
+void job_image_damage_ends(struct job *job);
 void job_image_close(struct job *job);
 /* Decodes the whole of job->reader, comparing every hash. */
 int job_image_check(struct job *job);

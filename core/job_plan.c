@@ -260,6 +260,18 @@ static int open_source_partition(struct plan *plan, struct error *error)
     return partition_open(source->disk, partition, &plan->source_slice, error);
 }
 
+/* What a restore that was cut off left behind is no disk that anyone wants to keep. */
+static void look_for_marker(struct plan *plan)
+{
+    struct block_device *device = plan_source_device(plan);
+    uint8_t first[128];
+    char uuid[37];
+
+    if (block_device_bytes(device) >= sizeof(first) && !block_read_bytes(device, 0, first, sizeof(first), NULL) &&
+        job_is_half_restored(first, sizeof(first), uuid))
+        plan_message(plan, MESSAGE_WARNING, MESSAGE_SOURCE_HALF_RESTORED, device->name, uuid, 0, 0);
+}
+
 int plan_source_disk(struct loop *loop, struct plan *plan, struct error *error)
 {
     const struct job_end *source = &plan->request.source;
@@ -280,6 +292,7 @@ int plan_source_disk(struct loop *loop, struct plan *plan, struct error *error)
         status = describe_disk(plan, error);
     if (status)
         return status;
+    look_for_marker(plan);
     if (!source->partition && plan->table.kind != TABLE_NONE) {
         status = plan_partitions(plan, error);
         if (!status)

@@ -316,7 +316,7 @@ int job_target_copy(struct job *job, bool (*fill)(struct job *job))
         job_phase(job, PHASE_READ_BACK);
         job_loop(job, read_back_step);
     }
-    job_run_message(job, &job->damaged_run, MESSAGE_IMAGE_DAMAGED, 0, NULL, 0, 0);
+    job_image_damage_ends(job);
     return job_status(job);
 }
 

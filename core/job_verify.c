@@ -232,7 +232,7 @@ static int verify_disk(struct job *job, struct error *error)
     if (!status)
         status = compare_patches(job, error);
     job_run_message(job, &job->difference, MESSAGE_DIFFERS, 0, NULL, 0, 0);
-    job_run_message(job, &job->damaged_run, MESSAGE_IMAGE_DAMAGED, 0, NULL, 0, 0);
+    job_image_damage_ends(job);
     job_ledger_close(job);
     if (status)
         return status;
@@ -250,7 +250,6 @@ int job_verify(struct job *job, struct error *error)
     job->damage_goes_on = true;
     if (!status)
         status = job_image_open(job, error);
-    job_phase(job, PHASE_READ_BACK);
     if (!status)
         status = job->target ? verify_disk(job, error) : job_image_check(job);
     if (!status && (job->result->damaged_bytes || plan->image_damaged)) {

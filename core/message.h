@@ -35,6 +35,7 @@ enum message_id {
     MESSAGE_PARTITION_BEYOND_END, /* number[0] partition number */
     /* Jobs */
     MESSAGE_SOURCE_MOUNTED,  /* text[0] device, text[1] where */
+    MESSAGE_SOURCE_HALF_RESTORED, /* text[0] device, text[1] image's UUID: a restore onto it was cut off */
     MESSAGE_TARGET_MOUNTED,  /* text[0] device, text[1] where */
     MESSAGE_TARGET_SMALLER,  /* number[0] bytes needed, number[1] bytes there: needs shrinking */
     MESSAGE_SECTOR_SIZE,     /* number[0] image's, number[1] target's */

@@ -126,6 +126,8 @@ static const struct {
     [MESSAGE_SOURCE_MOUNTED] = {"source-mounted",
                                 "%t is mounted at %u: files that change while it is captured may be damaged in the image. "
                                 "Unmount it or boot the stick for an image that can be trusted"},
+    [MESSAGE_SOURCE_HALF_RESTORED] = {"source-half-restored",
+                                      "%t is half restored (image %u): a restore onto it did not end"},
     [MESSAGE_TARGET_MOUNTED] = {"target-mounted", "%t is mounted at %u: unmount it first"},
     [MESSAGE_TARGET_SMALLER] = {"target-smaller", "needs shrinking: %a are needed (%0 bytes), the target has %b (%1 bytes)"},
     [MESSAGE_SECTOR_SIZE] = {"sector-size",

@@ -224,6 +224,10 @@ static void test_pipe(void **state)
     assert_int_equal(result.error.side, SIDE_IMAGE);
     assert_true(job_is_half_restored(target->contents, 512, uuid));
     assert_true(memcmp(target->contents + 510, "\x55\xAA", 2) != 0);
+    struct job_request capture = lab_capture_request(&lab, target);
+    assert_int_equal(job_plan(&lab.loop, &capture, &plan, &error), 0);
+    assert_true(lab_has_message(&plan.messages, MESSAGE_SOURCE_HALF_RESTORED));
+    plan_free(&plan);
     lab_disk_free(target);
 }
 
@@ -239,7 +243,15 @@ static void test_damaged(void **state)
     assert_int_not_equal(lab_run(&lab, &request, &result), 0);
     assert_int_equal(result.error.side, SIDE_IMAGE);
     assert_int_equal(target->changes, 0);
-    volume->size += 200;
+    request.options.salvage = true;
+    assert_int_equal(lab_run(&lab, &request, &result), 0);
+    lab_assert_restored(source, target, target->contents);
+    volume->size -= 1000000; /* the last partition's end and the gap with the backup table */
+    assert_int_equal(lab_run(&lab, &request, &result), 0);
+    assert_true(lab_has_message(&result.messages, MESSAGE_IMAGE_INCOMPLETE));
+    assert_true(result.damaged_bytes > 1000000);
+    volume->size += 1000200;
+    request.options.salvage = false;
 
     /* One chunk is hit. */
     size_t in_the_middle = volume->size / 2;
