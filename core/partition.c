@@ -100,9 +100,12 @@ static bool protective(const uint8_t *block)
 {
     if (!mbr_has_signature(block))
         return false;
-    for (unsigned i = 0; i < MBR_ENTRY_COUNT; i++)
-        if (mbr_entry_load(block, i).type == MBR_TYPE_PROTECTIVE)
+    for (unsigned i = 0; i < MBR_ENTRY_COUNT; i++) {
+        struct mbr_entry entry = mbr_entry_load(block, i);
+
+        if (entry.type == MBR_TYPE_PROTECTIVE && entry.start == GPT_HEADER_LBA && !(entry.status & 0x7f))
             return true;
+    }
     return false;
 }
 

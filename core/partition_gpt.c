@@ -177,7 +177,7 @@ static int load_entries(struct partition_table *table)
             continue;
         if (first > last)
             return table_distrust(table, "a partition that ends before it begins");
-        partition.block_count = last - first + 1;
+        partition.block_count = last - first == UINT64_MAX ? UINT64_MAX : last - first + 1;
         memcpy(partition.type_guid, entry, 16);
         memcpy(partition.unique_guid, entry + 16, 16);
         load_name(partition.name, entry + 56);
