@@ -29,8 +29,7 @@ static void send_message(struct job *job, const struct message *message)
 void job_message(struct job *job, enum message_level level, enum message_id id, unsigned partition, const char *text0,
                  const char *text1, uint64_t number0, uint64_t number1)
 {
-    send_message(job,
-                 message_add(&job->result->messages, level, id, partition, text0, text1, number0, number1));
+    send_message(job, message_add(&job->result->messages, level, id, partition, text0, text1, number0, number1));
 }
 
 void job_run_message(struct job *job, struct message *gathered, enum message_id id, unsigned partition,
@@ -156,8 +155,7 @@ int job_open_pipeline(struct job *job, int level)
     status = pipeline_create(job->loop, &config, &job->pipeline, &error);
     if (!status) {
         job->slots_used = 0;
-        job->slots =
-            platform_allocate_zeroed(job->platform, pipeline_slots(job->pipeline) * sizeof(*job->slots));
+        job->slots = platform_allocate_zeroed(job->platform, pipeline_slots(job->pipeline) * sizeof(*job->slots));
         if (!job->slots)
             status = error_set(&error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory for slots");
     }
@@ -324,7 +322,7 @@ int job_run(struct loop *loop, struct plan *plan, struct job_listener *listener,
     status = run(job, &error);
     if (status && !result->status) {
         if (!error.code)
-            error.code = (enum error_code)-status;
+            error.code = (enum error_code) - status;
         job_fail(job, &error);
     }
     job_phase(job, PHASE_FINISH);

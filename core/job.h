@@ -18,25 +18,25 @@
 enum job_kind { JOB_CAPTURE, JOB_RESTORE, JOB_CLONE, JOB_VERIFY };
 
 struct job_options {
-    int level;            /* zstd, 1 to 19; 0: default (3) */
-    uint32_t chunk_size;  /* 0: default */
-    uint64_t split;       /* bytes per volume; 0: as the store needs */
-    bool raw;             /* capture: everything counts as used */
-    bool no_verify;       /* do not read back what was written */
-    bool discard;         /* restore/clone: discard unused blocks of the target */
-    bool salvage;         /* take the rest of a damaged or incomplete image; store unreadable sectors as zeroes */
-    unsigned processors;  /* 0: all */
-    size_t memory_limit;  /* 0: default */
-    const char *program;  /* "eidolon <version>" */
+    int level;           /* zstd, 1 to 19; 0: default (3) */
+    uint32_t chunk_size; /* 0: default */
+    uint64_t split;      /* bytes per volume; 0: as the store needs */
+    bool raw;            /* capture: everything counts as used */
+    bool no_verify;      /* do not read back what was written */
+    bool discard;        /* restore/clone: discard unused blocks of the target */
+    bool salvage;        /* take the rest of a damaged or incomplete image; store unreadable sectors as zeroes */
+    unsigned processors; /* 0: all */
+    size_t memory_limit; /* 0: default */
+    const char *program; /* "eidolon <version>" */
 };
 
 /* One end of a job: a disk or partition, or an image (or one partition of it). */
 struct job_end {
-    struct block_device *disk; /* NULL when this end is an image */
+    struct block_device *disk;  /* NULL when this end is an image */
     struct stream_store *store; /* NULL when this end is a disk */
-    bool is_pipe;              /* the store cannot seek or be read back */
-    unsigned partition;        /* #N; 0: the whole */
-    const char *mounted_at;    /* host: where it or a partition of it is mounted; NULL: not */
+    bool is_pipe;               /* the store cannot seek or be read back */
+    unsigned partition;         /* #N; 0: the whole */
+    const char *mounted_at;     /* host: where it or a partition of it is mounted; NULL: not */
     bool is_boot_stick;
 };
 
@@ -53,8 +53,8 @@ struct job_request {
  */
 struct placement {
     uint64_t source_offset, bytes, target_offset; /* bytes may be less than the region's: the rest does not fit */
-    unsigned partition; /* 0: table or gap */
-    bool skip;          /* not written here (tables that are made new, regions not asked for) */
+    unsigned partition;                           /* 0: table or gap */
+    bool skip; /* not written here (tables that are made new, regions not asked for) */
 };
 
 /*
@@ -86,10 +86,11 @@ struct plan {
     bool destroys;                 /* needs a confirmation */
     bool refused;                  /* a message of level MESSAGE_REFUSAL says why; job_run() returns -ERROR_REFUSED */
     struct message_list messages;
-    struct image_reader *reader;   /* restore, verify: opened and verified by job_plan() */
-    bool image_damaged;            /* verify: the image did not pass; the run names what is hit */
-    struct block_device *source_slice, *target_slice; /* of the partitions that the request names; NULL: the whole disks */
-    uint64_t nanoseconds;          /* that planning took */
+    struct image_reader *reader; /* restore, verify: opened and verified by job_plan() */
+    bool image_damaged;          /* verify: the image did not pass; the run names what is hit */
+    struct block_device *source_slice,
+        *target_slice;    /* of the partitions that the request names; NULL: the whole disks */
+    uint64_t nanoseconds; /* that planning took */
 };
 
 enum job_phase { PHASE_PLAN, PHASE_COPY, PHASE_FLUSH, PHASE_READ_BACK, PHASE_FINISH };
@@ -118,7 +119,7 @@ struct job_result {
     uint64_t read_bytes, written_bytes, verified_bytes;
     uint64_t unreadable_bytes, damaged_bytes;
     uint64_t plan_nanoseconds, copy_nanoseconds, verify_nanoseconds;
-    size_t memory_bytes;  /* the engine's buffers at their most */
+    size_t memory_bytes; /* the engine's buffers at their most */
     unsigned processors;
     enum job_verification verification;
     struct message_list messages;

@@ -71,7 +71,7 @@ static bool add(struct job *job, const struct image_chunk *chunk)
     status = image_writer_add(job->writer, chunk, &error);
     if (!status)
         return true;
-    error.code = error.code ? error.code : (enum error_code)-status;
+    error.code = error.code ? error.code : (enum error_code) - status;
     error.side = SIDE_IMAGE;
     job_fail(job, &error);
     return false;
@@ -82,8 +82,7 @@ static bool joins_run(const struct job *job, struct pipeline_slot *slot)
 {
     const struct image_region *region = job_region_at(job->plan, job_slot(slot)->source_offset);
 
-    return job->run.length && job->run.kind == slot->chunk.kind &&
-           region->offset != job_slot(slot)->source_offset;
+    return job->run.length && job->run.kind == slot->chunk.kind && region->offset != job_slot(slot)->source_offset;
 }
 
 static void leave(struct job *job, struct pipeline_slot *slot)
@@ -104,7 +103,7 @@ static bool drain(struct job *job)
         !image_writer_ready(job->writer))
         return false;
     if (slot && slot->status) {
-        error_set(&error, (enum error_code)-slot->status, OPERATION_NONE, "", ERROR_NO_BLOCK,
+        error_set(&error, (enum error_code) - slot->status, OPERATION_NONE, "", ERROR_NO_BLOCK,
                   "a chunk could not be compressed");
         job_fail(job, &error);
         return false;
@@ -143,8 +142,8 @@ static bool capture_step(struct job *job)
 static int write_image(struct job *job, struct counting_store *counting, struct error *error)
 {
     const struct job_options *options = job->options;
-    int status = image_writer_create(job->loop, &counting->store, &job->plan->description, options->split,
-                                     &job->writer, error);
+    int status =
+        image_writer_create(job->loop, &counting->store, &job->plan->description, options->split, &job->writer, error);
 
     if (status) {
         error->side = SIDE_IMAGE;

@@ -111,7 +111,7 @@ static void fail(struct job_channel *channel, struct channel_request *request, i
 
     job_channel_stop(channel);
     if (first) {
-        error_set(&error, (enum error_code)-status, operations[request->request.operation], channel->device->name,
+        error_set(&error, (enum error_code) - status, operations[request->request.operation], channel->device->name,
                   request->request.lba, "%llu blocks", (unsigned long long)request->request.count);
         error.raw_status = request->request.raw_status;
         error.side = channel->side;

@@ -51,7 +51,7 @@ struct job_channel {
     uint64_t transfer;    /* bytes of an ordinary request */
     struct buffer zeroes; /* what CHANNEL_ZERO writes where the device cannot do so by itself; made on first use */
     bool no_write_zeroes, discard_failed, stopped;
-    uint64_t moved_bytes; /* that requests transferred well */
+    uint64_t moved_bytes;       /* that requests transferred well */
     struct pipeline_slot *slot; /* being cut into requests */
     enum channel_action action;
     uint64_t device_offset, length, cursor;

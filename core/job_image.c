@@ -52,8 +52,7 @@ bool job_image_peek(struct job *job)
     }
     if (status) {
         if (!error.code)
-            error_set(&error, (enum error_code)-status, OPERATION_READ, job->image_name,
-                      ERROR_NO_BLOCK, "%s", "");
+            error_set(&error, (enum error_code) - status, OPERATION_READ, job->image_name, ERROR_NO_BLOCK, "%s", "");
         error.side = SIDE_IMAGE;
         job_fail(job, &error);
         return false;
@@ -111,7 +110,7 @@ void job_image_damaged(struct job *job, uint64_t offset, uint64_t bytes, int sta
     job_run_message(job, &job->damaged_run, MESSAGE_IMAGE_DAMAGED, region ? region->partition : 0, NULL, offset, bytes);
     if (job->damage_goes_on)
         return;
-    error_set(&error, (enum error_code)-status, OPERATION_VERIFY, job->image_name, offset,
+    error_set(&error, (enum error_code) - status, OPERATION_VERIFY, job->image_name, offset,
               "the chunk at byte %llu of the disk does not have its hash", (unsigned long long)offset);
     error.side = SIDE_IMAGE;
     job_fail(job, &error);

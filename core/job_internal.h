@@ -25,11 +25,11 @@ enum slot_role {
 /* What a job keeps beside each pipeline slot. */
 struct job_slot {
     enum slot_role role;
-    void *hold; /* of the reader, while the stored bytes are needed */
+    void *hold;                            /* of the reader, while the stored bytes are needed */
     uint64_t source_offset, target_offset; /* bytes */
     uint64_t used_bytes;                   /* of the chunk, for progress */
     uint64_t unreadable_bytes;
-    uint64_t write_length;                 /* bytes to write; less than the chunk's where the placement ends */
+    uint64_t write_length; /* bytes to write; less than the chunk's where the placement ends */
     unsigned partition;
 };
 
@@ -86,20 +86,20 @@ struct job {
     /* Reading a disk */
     struct job_channel reads;
     struct disk_cursor cursor;
-    enum pipeline_work read_work;   /* what a slot is handed on for */
-    struct extent_list unreadable;  /* on the source */
-    struct message unreadable_run;  /* being gathered; id MESSAGE_NONE: none */
+    enum pipeline_work read_work;  /* what a slot is handed on for */
+    struct extent_list unreadable; /* on the source */
+    struct message unreadable_run; /* being gathered; id MESSAGE_NONE: none */
 
     /* Reading an image */
     struct image_reader *reader;
     const char *image_name;
     bool image_is_pipe;
-    bool damage_goes_on; /* tell what is lost and go on */
+    bool damage_goes_on;           /* tell what is lost and go on */
     struct image_chunk next_chunk; /* valid while have_next */
     uint64_t next_offset;
     void *next_hold;
     bool have_next;
-    uint64_t image_end;            /* stop at this offset (one region alone); UINT64_MAX: at the image's end */
+    uint64_t image_end; /* stop at this offset (one region alone); UINT64_MAX: at the image's end */
     struct message damaged_run;
 
     bool source_ended;

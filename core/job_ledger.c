@@ -132,9 +132,9 @@ void job_check_leave(struct job *job, struct pipeline_slot *slot)
         job_run_message(job, &job->difference, MESSAGE_DIFFERS, own->partition, job->target->name, own->target_offset,
                         slot->chunk.length);
     } else {
-        error_set(&error, (enum error_code)-slot->status, OPERATION_VERIFY, job->target->name,
-                  own->target_offset / job->target->geometry.logical_block, "%llu bytes read back are not what was written",
-                  (unsigned long long)slot->chunk.length);
+        error_set(&error, (enum error_code) - slot->status, OPERATION_VERIFY, job->target->name,
+                  own->target_offset / job->target->geometry.logical_block,
+                  "%llu bytes read back are not what was written", (unsigned long long)slot->chunk.length);
         error.side = SIDE_TARGET;
         job_fail(job, &error);
     }

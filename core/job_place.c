@@ -47,9 +47,8 @@ void plan_check_store(struct plan *plan)
     uint64_t available = store->free_space ? store->free_space(store) : UINT64_MAX;
 
     /* Incompressible, with its indexes (0.03%); 34 MB of zero frames for each TiB without data; header and tables. */
-    plan->expected_image_bytes =
-        used + used / 2048 + unused / 32768 + 64 * 1024 + plan->description.table_head_size +
-        plan->description.table_tail_size;
+    plan->expected_image_bytes = used + used / 2048 + unused / 32768 + 64 * 1024 + plan->description.table_head_size +
+                                 plan->description.table_tail_size;
     if (ranges_overlap(range_of(plan_source_device(plan), 0, 0), range_of_store(store)))
         plan_refuse(plan, MESSAGE_TARGET_IS_SOURCE, plan->request.source.disk->name, store->name, 0, 0);
     if (available < plan->expected_image_bytes)
@@ -148,7 +147,7 @@ static int fit_table(struct plan *plan, uint64_t target_bytes, bool *fits, struc
     if (!status)
         message_add(&plan->messages, MESSAGE_INFO, MESSAGE_LAYOUT_GPT_MOVED, 0, plan->request.target.disk->name, NULL,
                     plan->table.backup_header_lba * block, target_bytes - block);
-    return status ? error_set(error, (enum error_code)-status, OPERATION_NONE, "", ERROR_NO_BLOCK, "new tables") : 0;
+    return status ? error_set(error, (enum error_code) - status, OPERATION_NONE, "", ERROR_NO_BLOCK, "new tables") : 0;
 }
 
 static uint32_t little_endian_32(const uint8_t *at)
@@ -208,8 +207,8 @@ static void place_one(struct plan *plan, unsigned region, uint64_t target_bytes)
         plan->placements[i].skip = i != region;
     plan->placements[region].target_offset = 0;
     if (plan->placements[region].bytes > target_bytes)
-        plan_refuse(plan, MESSAGE_TARGET_SMALLER, plan->request.target.disk->name, NULL,
-                    plan->placements[region].bytes, target_bytes);
+        plan_refuse(plan, MESSAGE_TARGET_SMALLER, plan->request.target.disk->name, NULL, plan->placements[region].bytes,
+                    target_bytes);
 }
 
 static int place_disk(struct plan *plan, uint64_t target_bytes, struct error *error)

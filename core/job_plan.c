@@ -142,8 +142,9 @@ static int plan_partitions(struct plan *plan, struct error *error)
         status = plan_gap(plan, position, block_device_bytes(disk));
     if (status == -ERROR_NO_MEMORY)
         return no_memory(error);
-    return status ? error_set(error, (enum error_code)-status, OPERATION_PARSE, disk->name, ERROR_NO_BLOCK, "planning")
-                  : 0;
+    return status
+               ? error_set(error, (enum error_code) - status, OPERATION_PARSE, disk->name, ERROR_NO_BLOCK, "planning")
+               : 0;
 }
 
 static int plan_single_volume(struct plan *plan, struct error *error)
@@ -157,7 +158,7 @@ static int plan_single_volume(struct plan *plan, struct error *error)
     if (status == -ERROR_NO_MEMORY)
         return no_memory(error);
     return status
-               ? error_set(error, (enum error_code)-status, OPERATION_PARSE, volume->name, ERROR_NO_BLOCK, "planning")
+               ? error_set(error, (enum error_code) - status, OPERATION_PARSE, volume->name, ERROR_NO_BLOCK, "planning")
                : 0;
 }
 

@@ -376,8 +376,8 @@ static int compare_held(struct job *job, const struct held_range *held, struct e
         return error_set(error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory");
     status = block_read_bytes(job->target, held->offset, data, held->size, error);
     if (!status && memcmp(data, held->data, held->size))
-        status = error_set(error, ERROR_MISMATCH, OPERATION_VERIFY, job->target->name,
-                           held->offset / target_block(job), "tables or boot sectors read back are not what was written");
+        status = error_set(error, ERROR_MISMATCH, OPERATION_VERIFY, job->target->name, held->offset / target_block(job),
+                           "tables or boot sectors read back are not what was written");
     platform_release(job->platform, data);
     if (!status)
         job->result->verified_bytes += held->size;

@@ -94,8 +94,7 @@ static void leave_decoded(struct job *job, struct pipeline_slot *slot)
         job_image_damaged(job, own->source_offset, slot->chunk.length, slot->status);
     } else {
         job_apply_patches(job, slot, own->write_length);
-        job_ledger_add(job, &slot->chunk, slot->has_map ? slot->map : NULL, own, own->target_offset,
-                       own->write_length);
+        job_ledger_add(job, &slot->chunk, slot->has_map ? slot->map : NULL, own, own->target_offset, own->write_length);
     }
     pipeline_release(job->pipeline, slot);
 }

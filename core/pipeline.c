@@ -191,8 +191,7 @@ struct pipeline_slot *pipeline_oldest(struct pipeline *pipeline)
 {
     struct pipeline_slot *slot = &pipeline->slots[pipeline->taken % pipeline->slot_count];
 
-    if (pipeline->taken == pipeline->claimed ||
-        atomic_load_explicit(&slot->state, memory_order_acquire) != SLOT_DONE)
+    if (pipeline->taken == pipeline->claimed || atomic_load_explicit(&slot->state, memory_order_acquire) != SLOT_DONE)
         return NULL;
     return slot;
 }
@@ -214,8 +213,8 @@ void pipeline_release(struct pipeline *pipeline, struct pipeline_slot *slot)
         pipeline->taken++;
     atomic_store_explicit(&slot->state, SLOT_FREE, memory_order_relaxed);
     while (pipeline->first < pipeline->taken &&
-           atomic_load_explicit(&pipeline->slots[pipeline->first % pipeline->slot_count].state,
-                                memory_order_relaxed) == SLOT_FREE)
+           atomic_load_explicit(&pipeline->slots[pipeline->first % pipeline->slot_count].state, memory_order_relaxed) ==
+               SLOT_FREE)
         pipeline->first++;
     atomic_store_explicit(&pipeline->first_slot, (uint32_t)(pipeline->first % pipeline->slot_count),
                           memory_order_relaxed);

@@ -32,17 +32,17 @@ struct pipeline_slot {
     struct image_chunk chunk;
     uint8_t map[IMAGE_MAP_BYTES_MAX];
     bool has_map;
-    struct buffer plain;   /* chunk_size bytes */
-    uint8_t *stored;       /* chunk_stored_bound() bytes; NULL in pipelines that do not encode */
-    uint64_t offset;       /* of the chunk on the disk, for the user */
-    unsigned outstanding;  /* the user's count of requests in flight */
-    void *user;            /* the user's; kept when the slot is used again, NULL at first */
+    struct buffer plain;  /* chunk_size bytes */
+    uint8_t *stored;      /* chunk_stored_bound() bytes; NULL in pipelines that do not encode */
+    uint64_t offset;      /* of the chunk on the disk, for the user */
+    unsigned outstanding; /* the user's count of requests in flight */
+    void *user;           /* the user's; kept when the slot is used again, NULL at first */
 };
 
 struct pipeline_config {
     uint32_t chunk_size;
-    int level;          /* 0: decode and hash only */
-    unsigned slots;     /* 0: chosen from the number of processors and the memory limit */
+    int level;           /* 0: decode and hash only */
+    unsigned slots;      /* 0: chosen from the number of processors and the memory limit */
     unsigned processors; /* how many may compute, the loop's own included; 0: all */
     size_t memory_limit; /* bytes for slots and codecs; 0: 96 MiB */
 };

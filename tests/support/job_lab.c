@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <pthread.h>
 #include <stdio.h>
@@ -281,7 +281,8 @@ static void disk_shutdown(struct block_device *device)
 
 static const struct block_device_ops disk_ops = {disk_submit, disk_poll, disk_reset, disk_shutdown};
 
-struct lab_disk *lab_disk_create(struct lab *lab, const char *name, uint64_t bytes, uint32_t logical_block, uint8_t fill)
+struct lab_disk *lab_disk_create(struct lab *lab, const char *name, uint64_t bytes, uint32_t logical_block,
+                                 uint8_t fill)
 {
     struct lab_disk *disk = calloc(1, sizeof(*disk));
 
@@ -325,8 +326,8 @@ void lab_disk_free(struct lab_disk *disk)
 
 struct lab_disk *lab_disk_reborn(struct lab_disk *disk)
 {
-    struct lab_disk *again = lab_disk_create(disk->lab, disk->device.serial, disk->bytes,
-                                             disk->device.geometry.logical_block, 0);
+    struct lab_disk *again =
+        lab_disk_create(disk->lab, disk->device.serial, disk->bytes, disk->device.geometry.logical_block, 0);
 
     memcpy(again->contents, disk->durable, disk->bytes);
     memcpy(again->durable, disk->durable, disk->bytes);
@@ -336,9 +337,16 @@ struct lab_disk *lab_disk_reborn(struct lab_disk *disk)
 /* --- the laboratory's file system: its first block says what is in use --- */
 
 static const struct extent used_extents[] = {
-    {0, 8192},          {20480, 4096},       {196608, 262144 + 4096}, {1048576 - 4096, 8192},
-    {1179648, 65536},   {2097152, 12288},    {2097152 + 81920, 4096}, {2097152 + 81920 + 69632, 4096},
-    {3145728, 131072},  {LAB_FIRST_BYTES - 512, 512},
+    {0, 8192},
+    {20480, 4096},
+    {196608, 262144 + 4096},
+    {1048576 - 4096, 8192},
+    {1179648, 65536},
+    {2097152, 12288},
+    {2097152 + 81920, 4096},
+    {2097152 + 81920 + 69632, 4096},
+    {3145728, 131072},
+    {LAB_FIRST_BYTES - 512, 512},
 };
 #define ZERO_EXTENT 8u /* in use, but zero: two whole chunks */
 
@@ -352,7 +360,8 @@ struct extent lab_used(unsigned index)
     return used_extents[index];
 }
 
-static bool labfs_probe(struct block_device *volume, const uint8_t *head, size_t head_size, struct filesystem_info *info)
+static bool labfs_probe(struct block_device *volume, const uint8_t *head, size_t head_size,
+                        struct filesystem_info *info)
 {
     (void)volume;
     if (head_size < 512 || memcmp(head, "LABFS", 5))

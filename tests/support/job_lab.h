@@ -40,9 +40,9 @@ struct lab_disk {
     /* Faults */
     uint64_t bad_read, bad_read_count;   /* blocks */
     uint64_t bad_write, bad_write_count; /* blocks */
-    uint64_t lie_block;   /* writes of this block are stored with a flipped bit */
-    uint64_t power_cut;   /* dies at the write, flush, discard or zeroes request with this number */
-    bool refuse_zeroes;   /* write-zeroes requests fail although they are offered */
+    uint64_t lie_block;                  /* writes of this block are stored with a flipped bit */
+    uint64_t power_cut;                  /* dies at the write, flush, discard or zeroes request with this number */
+    bool refuse_zeroes;                  /* write-zeroes requests fail although they are offered */
     /* What it saw */
     uint64_t changes; /* requests other than reads */
     uint64_t reads, read_bytes;
@@ -65,7 +65,7 @@ struct lab_disk *lab_disk_reborn(struct lab_disk *disk);
  * not aligned to anything, a gap full of zeroes, a note in the last gap. At least 8 MiB.
  */
 struct lab_disk *lab_pc(struct lab *lab, const char *name, uint64_t bytes, uint32_t logical_block);
-#define LAB_FIRST_BLOCK 2048u  /* of partition 1 */
+#define LAB_FIRST_BLOCK 2048u /* of partition 1 */
 #define LAB_FIRST_BYTES (4u * 1024 * 1024)
 #define LAB_SECOND_BYTES (1024u * 1024 + 3 * 4096)
 uint64_t lab_second_offset(const struct lab_disk *disk); /* of partition 2, bytes */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Captures: what reaches the image, what never may, unreadable blocks, cancel. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -208,12 +208,9 @@ int main(void)
 {
     static int more_processors;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_capture),
-        cmocka_unit_test_prestate(test_capture, &more_processors),
-        cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_no_table),
-        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_capture),    cmocka_unit_test_prestate(test_capture, &more_processors),
+        cmocka_unit_test(test_plan),       cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_no_table),   cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_image_full),
     };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Verify and clone. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,8 +88,8 @@ static void test_disk(void **state)
     uint64_t first = LAB_FIRST_BLOCK * 512;
     source->contents[first + 1572864] ^= 1;
     assert_int_equal(lab_run(&lab, &request, &result), 0);
-    uint64_t places[] = {first + 200000, first + 3145728 + 5, lab_second_offset(source) + 77, 100, DISK_BYTES - 100,
-                         DISK_BYTES - 1024 * 1024};
+    uint64_t places[] = {first + 200000,   first + 3145728 + 5,     lab_second_offset(source) + 77, 100,
+                         DISK_BYTES - 100, DISK_BYTES - 1024 * 1024};
     for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         source->contents[places[i]] ^= 1;
         assert_int_equal(lab_run(&lab, &request, &result), -ERROR_MISMATCH);
