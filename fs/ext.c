@@ -14,8 +14,8 @@
  *
  * References: "ext4 Data Structures and Algorithms" of the Linux kernel's documentation.
  */
-#include "fs/drivers.h"
 #include "fs/ext.h"
+#include "fs/drivers.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,8 +38,7 @@ struct ext_reader {
 /* --- recognition --- */
 
 /* Bits that no ext3 has; what is left is ext4's (kernel: EXT3_FEATURE_*_SUPP). */
-#define EXT3_INCOMPAT                                                                                                  \
-    (EXT2_FEATURE_INCOMPAT_FILETYPE | EXT3_FEATURE_INCOMPAT_RECOVER | EXT2_FEATURE_INCOMPAT_META_BG)
+#define EXT3_INCOMPAT (EXT2_FEATURE_INCOMPAT_FILETYPE | EXT3_FEATURE_INCOMPAT_RECOVER | EXT2_FEATURE_INCOMPAT_META_BG)
 #define EXT3_RO_COMPAT (EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER | EXT2_FEATURE_RO_COMPAT_LARGE_FILE | 0x0004)
 
 static const char *type_name(const struct ext2_super_block *super)
@@ -84,8 +83,9 @@ static bool ext_probe(struct block_device *volume, const uint8_t *head, size_t h
     info->block_size = 1024u << super.s_log_block_size;
     if (__builtin_mul_overflow(blocks, info->block_size, &info->total_bytes))
         info->total_bytes = UINT64_MAX;
-    info->used_bytes = free_blocks > blocks || info->total_bytes == UINT64_MAX ? UINT64_MAX
-                                                                               : (blocks - free_blocks) * info->block_size;
+    info->used_bytes = free_blocks > blocks || info->total_bytes == UINT64_MAX
+                           ? UINT64_MAX
+                           : (blocks - free_blocks) * info->block_size;
     return true;
 }
 
@@ -199,8 +199,9 @@ static int visit_group(struct ext_reader *reader, dgrp_t group,
 {
     ext2_filsys fs = reader->fs;
     blk64_t super_block, old_descriptors, new_descriptors;
-    uint64_t old_count = ext2fs_has_feature_meta_bg(fs->super) ? fs->super->s_first_meta_bg
-                                                               : (uint64_t)fs->desc_blocks + fs->super->s_reserved_gdt_blocks;
+    uint64_t old_count = ext2fs_has_feature_meta_bg(fs->super)
+                             ? fs->super->s_first_meta_bg
+                             : (uint64_t)fs->desc_blocks + fs->super->s_reserved_gdt_blocks;
     int status = 0;
 
     ext2fs_super_and_bgd_loc2(fs, group, &super_block, &old_descriptors, &new_descriptors, NULL);
@@ -276,7 +277,8 @@ static int read_batch(struct ext_reader *reader, dgrp_t group, unsigned count)
 
     if (!inside(reader, first, count))
         return damaged(reader, "place of a block bitmap", first);
-    if (volume_io_read(&reader->io, first * reader->fs->blocksize, reader->batch, (size_t)count * reader->fs->blocksize) < 0)
+    if (volume_io_read(&reader->io, first * reader->fs->blocksize, reader->batch,
+                       (size_t)count * reader->fs->blocksize) < 0)
         return library_doubt(reader, 0, "block bitmap");
     return 0;
 }
@@ -399,6 +401,55 @@ static int audit_volume(struct ext_reader *reader)
     return status;
 }
 
+/* --- inode tables --- */
+
+/*
+ * The end of a group's inode table that holds no inode and was never zeroed (bg_itable_unused, not EXT2_BG_INODE_ZEROED) may have any
+ * content: 128 GiB of an empty volume of 16 TiB. Where it says that it was zeroed, it is copied.
+ */
+static int find_unused_inodes(struct ext_reader *reader, dgrp_t group, struct extent_list *unused_tables)
+{
+    ext2_filsys fs = reader->fs;
+    uint32_t inodes = EXT2_INODES_PER_GROUP(fs->super), unused = ext2fs_bg_itable_unused(fs, group);
+    uint64_t used_blocks, table = ext2fs_inode_table_loc(fs, group), size = fs->blocksize;
+
+    if (!ext2fs_has_group_desc_csum(fs) || ext2fs_bg_flags_test(fs, group, EXT2_BG_INODE_ZEROED))
+        return 0;
+    if (ext2fs_bg_flags_test(fs, group, EXT2_BG_INODE_UNINIT))
+        unused = inodes;
+    if (unused > inodes)
+        return damaged(reader, "count of unused inodes", table);
+    used_blocks = ((uint64_t)(inodes - unused) * EXT2_INODE_SIZE(fs->super) + size - 1) / size;
+    if (used_blocks >= fs->inode_blocks_per_group)
+        return 0;
+    return extent_list_add(unused_tables, (table + used_blocks) * size,
+                           (fs->inode_blocks_per_group - used_blocks) * size);
+}
+
+/* Nothing here waits, so the two lists cannot be left behind. */
+static int drop_unused_inodes(struct ext_reader *reader)
+{
+    struct extent_list *used = &reader->allocation->used, unused_tables, rest;
+    int status = 0;
+
+    extent_list_init(&unused_tables, used->platform);
+    extent_list_init(&rest, used->platform);
+    for (dgrp_t group = 0; group < reader->fs->group_desc_count && !status; group++)
+        status = find_unused_inodes(reader, group, &unused_tables);
+    /* A list that had to close gaps would drop what is between them. */
+    if (!status && unused_tables.count && !unused_tables.coarsened) {
+        status = extent_list_subtract(&rest, used, &unused_tables);
+        if (!status) {
+            extent_list_free(used);
+            *used = rest;
+            extent_list_init(&rest, used->platform);
+        }
+    }
+    extent_list_free(&rest);
+    extent_list_free(&unused_tables);
+    return status;
+}
+
 /* --- the whole --- */
 
 /* What the library does not check and the reader relies on. */
@@ -429,6 +480,8 @@ static int read_volume(struct ext_reader *reader)
         status = read_bitmaps(reader);
     if (!status)
         status = audit_volume(reader);
+    if (!status)
+        status = drop_unused_inodes(reader);
     if (!status)
         status = volume_add_tail(used, reader->end, block_device_bytes(reader->io.device));
     ext2fs_free_mem(&reader->batch);

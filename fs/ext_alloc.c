@@ -36,7 +36,8 @@ int ext_error(struct ext_volume *volume, errcode_t status, enum error_operation 
     case EXT2_ET_FILE_NOT_FOUND:
         return error_set(error, ERROR_NOT_FOUND, operation, name, ERROR_NO_BLOCK, "%s", what);
     default:
-        return error_set(error, ERROR_CORRUPT, operation, name, ERROR_NO_BLOCK, "%s (libext2fs %ld)", what, (long)status);
+        return error_set(error, ERROR_CORRUPT, operation, name, ERROR_NO_BLOCK, "%s (libext2fs %ld)", what,
+                         (long)status);
     }
 }
 

@@ -11,17 +11,17 @@
 #include <string.h>
 #include <time.h>
 
-#define EXTENT_MAX 32768u /* blocks of an initialised extent (ext4: ee_len) */
+#define EXTENT_MAX 32768u                 /* blocks of an initialised extent (ext4: ee_len) */
 #define LONG_RUN_BYTES (8u * 1024 * 1024) /* policy: a shorter run is taken only when no such is soon found */
-#define FREE_RUN_LOOKS 4096 /* policy */
+#define FREE_RUN_LOOKS 4096               /* policy */
 
 struct ext_file {
     ext2_ino_t number;
     struct ext2_inode inode;
     bool writing;
-    uint64_t size;        /* bytes */
-    uint64_t mapped;      /* blocks that have a place */
-    uint64_t claimed;     /* blocks that are allocated: mapped, rounded up to a cluster */
+    uint64_t size;         /* bytes */
+    uint64_t mapped;       /* blocks that have a place */
+    uint64_t claimed;      /* blocks that are allocated: mapped, rounded up to a cluster */
     blk64_t next_physical; /* behind the last mapped block; 0: nothing mapped yet */
 };
 
@@ -103,7 +103,8 @@ static int find_directory(struct ext_volume *volume, const char *path, ext2_ino_
     *name = slash ? slash + 1 : path;
     *directory = EXT2_ROOT_INO;
     if (strlen(*name) > EXT2_NAME_LEN)
-        return error_set(error, ERROR_USAGE, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK, "the name is too long");
+        return error_set(error, ERROR_USAGE, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
+                         "the name is too long");
     if (!slash)
         return 0;
     snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path);
@@ -249,7 +250,8 @@ static int ext_open_file(void *context, void *file_context, const char *path, bo
     int status = find_directory(volume, path, &directory, &name, error);
 
     if (status == 0)
-        status = write ? create(volume, file, directory, name, error) : open_existing(volume, file, directory, name, error);
+        status =
+            write ? create(volume, file, directory, name, error) : open_existing(volume, file, directory, name, error);
     *size = file->size;
     return status;
 }
@@ -290,7 +292,8 @@ static errcode_t map_indirect(ext2_filsys fs, struct ext_file *file, blk64_t phy
 {
     for (uint64_t i = 0; i < count; i++) {
         blk64_t block = physical + i, other = 0;
-        errcode_t status = ext2fs_bmap2(fs, file->number, &file->inode, buffer, BMAP_SET, file->mapped + i, NULL, &block);
+        errcode_t status =
+            ext2fs_bmap2(fs, file->number, &file->inode, buffer, BMAP_SET, file->mapped + i, NULL, &block);
 
         if (status == EXT2_ET_SET_BMAP_NO_IND) {
             status = ext2fs_bmap2(fs, file->number, &file->inode, buffer, BMAP_ALLOC, file->mapped + i, NULL, &other);
@@ -418,7 +421,8 @@ static int grow(struct ext_volume *volume, struct ext_file *file, uint64_t end, 
 
 /* --- reading and writing --- */
 
-static errcode_t find_in_extents(ext2_filsys fs, struct ext_file *file, uint64_t block, blk64_t *physical, uint64_t *count)
+static errcode_t find_in_extents(ext2_filsys fs, struct ext_file *file, uint64_t block, blk64_t *physical,
+                                 uint64_t *count)
 {
     struct ext2fs_extent extent;
     ext2_extent_handle_t handle;
@@ -440,8 +444,8 @@ static errcode_t find_in_extents(ext2_filsys fs, struct ext_file *file, uint64_t
     return status == EXT2_ET_EXTENT_NOT_FOUND ? 0 : status;
 }
 
-static errcode_t find_in_indirect(ext2_filsys fs, struct ext_file *file, uint64_t block, uint64_t most, blk64_t *physical,
-                                  uint64_t *count)
+static errcode_t find_in_indirect(ext2_filsys fs, struct ext_file *file, uint64_t block, uint64_t most,
+                                  blk64_t *physical, uint64_t *count)
 {
     char *buffer = NULL;
     errcode_t status = ext2fs_get_array(2, fs->blocksize, &buffer);
@@ -475,8 +479,8 @@ static errcode_t find_run(ext2_filsys fs, struct ext_file *file, uint64_t block,
 }
 
 /* Carries a byte range, run by run. */
-static int transfer(struct ext_volume *volume, struct ext_file *file, uint64_t offset, uint8_t *data, size_t size, bool write,
-                    struct error *error)
+static int transfer(struct ext_volume *volume, struct ext_file *file, uint64_t offset, uint8_t *data, size_t size,
+                    bool write, struct error *error)
 {
     ext2_filsys fs = volume->fs;
 
@@ -488,7 +492,8 @@ static int transfer(struct ext_volume *volume, struct ext_file *file, uint64_t o
         int status = 0;
 
         if (library_status || (write && !physical))
-            return ext_error(volume, library_status, write ? OPERATION_WRITE : OPERATION_READ, "map of the file", error);
+            return ext_error(volume, library_status, write ? OPERATION_WRITE : OPERATION_READ, "map of the file",
+                             error);
         length = count * fs->blocksize - skip;
         if (length > size)
             length = size;
@@ -523,7 +528,8 @@ static int ext_read(void *context, void *file_context, uint64_t offset, void *da
     return status;
 }
 
-static int ext_write(void *context, void *file_context, uint64_t offset, const void *data, size_t size, struct error *error)
+static int ext_write(void *context, void *file_context, uint64_t offset, const void *data, size_t size,
+                     struct error *error)
 {
     struct ext_volume *volume = context;
     struct ext_file *file = file_context;
@@ -534,7 +540,8 @@ static int ext_write(void *context, void *file_context, uint64_t offset, const v
         return error_set(error, ERROR_OUT_OF_RANGE, OPERATION_WRITE, volume->io->device->name, ERROR_NO_BLOCK,
                          "a gap in the file");
     if (size > ext_max_file_bytes(volume) - offset)
-        return ext_error(volume, EXT2_ET_BLOCK_ALLOC_FAIL, OPERATION_WRITE, "the file is too big for the volume", error);
+        return ext_error(volume, EXT2_ET_BLOCK_ALLOC_FAIL, OPERATION_WRITE, "the file is too big for the volume",
+                         error);
     if (!size)
         return 0;
     status = grow(volume, file, (offset + size + block - 1) / block, error);

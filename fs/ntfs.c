@@ -8,8 +8,8 @@
  * - $Volume has its dirty flag set, the mark of a driver that died or of damage that was seen.
  * The copy is then still as good as the disk was: log, hiberfil.sys and all.
  */
-#include "fs/drivers.h"
 #include "fs/ntfs.h"
+#include "fs/drivers.h"
 
 #include "core/library.h"
 
@@ -21,7 +21,8 @@
 #define BITMAP_PIECE (1024u * 1024)
 #define RECORD_MAX 65536u
 #define BOOT_SECTOR_SIZE 512
-#define ATTRIBUTES_MAX (1u << 20) /* records of one file of metadata; more means that its attribute list runs in a circle */
+#define ATTRIBUTES_MAX                                                                                                 \
+    (1u << 20) /* records of one file of metadata; more means that its attribute list runs in a circle */
 
 struct ntfs_reader {
     struct volume_io io;
@@ -68,7 +69,8 @@ static bool parse_boot_sector(const uint8_t *bytes, struct ntfs_boot *boot)
     if (memcmp(bytes + 3, "NTFS    ", 8) != 0)
         return false;
     boot->sector = get16(bytes + 11);
-    if (boot->sector < 256 || boot->sector > 4096 || (boot->sector & (boot->sector - 1)) || !sectors || (sectors & (sectors - 1)))
+    if (boot->sector < 256 || boot->sector > 4096 || (boot->sector & (boot->sector - 1)) || !sectors ||
+        (sectors & (sectors - 1)))
         return false;
     boot->cluster = boot->sector * sectors;
     boot->record = record_bytes(bytes[64], boot->cluster);
@@ -234,7 +236,8 @@ static int read_bitmap(struct ntfs_reader *reader)
         else if (ntfs_attr_pread(volume->lcnbmp_na, (s64)at, (s64)length, piece) != (s64)length)
             status = library_doubt(reader, "$Bitmap");
         else
-            status = volume_add_bitmap(&reader->allocation->used, piece, bits, at * 8 * unit, unit, clusters * unit, NULL);
+            status =
+                volume_add_bitmap(&reader->allocation->used, piece, bits, at * 8 * unit, unit, clusters * unit, NULL);
     }
     library_free(piece);
     return status;
@@ -257,7 +260,8 @@ static int audit_attribute(struct ntfs_reader *reader, ATTR_RECORD *attribute, c
             continue;
         if (run->length < 0 || run->lcn > volume->nr_clusters || run->length > volume->nr_clusters - run->lcn)
             status = doubt(reader, MESSAGE_FS_DAMAGED, what, 0, 0);
-        else if (!extent_list_contains(&reader->allocation->used, (uint64_t)run->lcn * unit, (uint64_t)run->length * unit))
+        else if (!extent_list_contains(&reader->allocation->used, (uint64_t)run->lcn * unit,
+                                       (uint64_t)run->length * unit))
             status = doubt(reader, MESSAGE_FS_AUDIT_FAILED, what, (uint64_t)run->lcn * unit, 0);
     }
     library_free(runs);
@@ -293,9 +297,9 @@ static int audit_volume(struct ntfs_reader *reader)
         MFT_REF number;
         const char *what;
     } files[] = {
-        {FILE_MFT, "$MFT"},       {FILE_MFTMirr, "$MFTMirr"}, {FILE_LogFile, "$LogFile"}, {FILE_Volume, "$Volume"},
-        {FILE_AttrDef, "$AttrDef"}, {FILE_root, "root directory"}, {FILE_Bitmap, "$Bitmap"}, {FILE_Boot, "$Boot"},
-        {FILE_Secure, "$Secure"}, {FILE_UpCase, "$UpCase"},
+        {FILE_MFT, "$MFT"},         {FILE_MFTMirr, "$MFTMirr"},    {FILE_LogFile, "$LogFile"}, {FILE_Volume, "$Volume"},
+        {FILE_AttrDef, "$AttrDef"}, {FILE_root, "root directory"}, {FILE_Bitmap, "$Bitmap"},   {FILE_Boot, "$Boot"},
+        {FILE_Secure, "$Secure"},   {FILE_UpCase, "$UpCase"},
     };
     int status = 0;
 

@@ -81,7 +81,8 @@ static int check_writable(struct ntfs_store_volume *volume, struct error *error)
     if (!supported)
         return refuse(volume, "its NTFS version is unknown", error);
     if (state.hibernated)
-        return refuse(volume, "Windows sleeps on it (hibernation or Fast Startup); shut Windows down fully first", error);
+        return refuse(volume, "Windows sleeps on it (hibernation or Fast Startup); shut Windows down fully first",
+                      error);
     if (state.dirty)
         return refuse(volume, "it is marked dirty; let Windows check it (chkdsk) first", error);
     if (state.log_open)
@@ -113,8 +114,8 @@ static int sync_volume(struct ntfs_store_volume *volume, struct error *error)
 {
     ntfs_volume *own = volume->volume;
 
-    if (ntfs_inode_sync(own->lcnbmp_ni) < 0 || ntfs_inode_sync(own->mft_ni) < 0 || ntfs_inode_sync(own->mftmirr_ni) < 0 ||
-        ntfs_device_sync(own->dev) < 0) {
+    if (ntfs_inode_sync(own->lcnbmp_ni) < 0 || ntfs_inode_sync(own->mft_ni) < 0 ||
+        ntfs_inode_sync(own->mftmirr_ni) < 0 || ntfs_device_sync(own->dev) < 0) {
         volume->failed = true;
         return store_error(volume, OPERATION_FLUSH, "metadata", error);
     }
@@ -208,7 +209,8 @@ static int open_data(struct ntfs_store_volume *volume, struct ntfs_file *file, s
 {
     if (file->inode->mrec->flags & MFT_RECORD_IS_DIRECTORY) {
         close_file(file);
-        return error_set(error, ERROR_UNSUPPORTED, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK, "a folder");
+        return error_set(error, ERROR_UNSUPPORTED, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
+                         "a folder");
     }
     file->data = ntfs_attr_open(file->inode, AT_DATA, AT_UNNAMED, 0);
     if (!file->data || (file->data->data_flags & ATTR_IS_ENCRYPTED)) {
@@ -257,7 +259,8 @@ static int create(struct ntfs_store_volume *volume, struct ntfs_file *file, cons
     return status;
 }
 
-static int store_open(void *context, void *file_context, const char *path, bool write, uint64_t *size, struct error *error)
+static int store_open(void *context, void *file_context, const char *path, bool write, uint64_t *size,
+                      struct error *error)
 {
     struct ntfs_store_volume *volume = context;
     struct ntfs_file *file = file_context;
@@ -293,7 +296,8 @@ static int store_read(void *context, void *file_context, uint64_t offset, void *
     if (size > end - offset)
         size = (size_t)(end - offset);
     while (*transferred < size) {
-        s64 done = ntfs_attr_pread(file->data, (s64)(offset + *transferred), (s64)(size - *transferred), bytes + *transferred);
+        s64 done =
+            ntfs_attr_pread(file->data, (s64)(offset + *transferred), (s64)(size - *transferred), bytes + *transferred);
 
         if (done <= 0) {
             if (done == 0)

@@ -78,8 +78,8 @@ void volume_uuid_text(char text[37], const uint8_t uuid[16]);
  * library's memory is that fiber's arena. Paths are components separated by '/' (never empty, no leading slash).
  */
 struct volume_file_ops {
-    const char *name;               /* "ext", "ntfs" */
-    size_t volume_size, file_size;  /* bytes of private state, handed over zeroed */
+    const char *name;              /* "ext", "ntfs" */
+    size_t volume_size, file_size; /* bytes of private state, handed over zeroed */
     int (*mount)(void *volume, struct volume_io *io, struct error *error);
     /* Everything durable, marked clean if it was clean. Frees what mount made. */
     int (*unmount)(void *volume, struct error *error);
@@ -87,7 +87,8 @@ struct volume_file_ops {
     uint64_t (*max_file_bytes)(void *volume);
     /* For reading an existing file (-ERROR_NOT_FOUND), or creating one (-ERROR_EXISTS). *size: bytes. */
     int (*open)(void *volume, void *file, const char *path, bool write, uint64_t *size, struct error *error);
-    int (*read)(void *volume, void *file, uint64_t offset, void *data, size_t size, size_t *transferred, struct error *error);
+    int (*read)(void *volume, void *file, uint64_t offset, void *data, size_t size, size_t *transferred,
+                struct error *error);
     int (*write)(void *volume, void *file, uint64_t offset, const void *data, size_t size, struct error *error);
     /* Data, size and metadata durable. */
     int (*flush)(void *volume, void *file, struct error *error);

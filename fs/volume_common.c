@@ -69,7 +69,11 @@ int volume_add_bitmap(struct extent_list *used, const uint8_t *bitmap, uint64_t 
 static size_t utf8_length(const uint8_t *from, size_t size)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = from[0] < 0x80 ? 1 : (from[0] & 0xe0) == 0xc0 ? 2 : (from[0] & 0xf0) == 0xe0 ? 3 : (from[0] & 0xf8) == 0xf0 ? 4 : 0;
+    size_t length = from[0] < 0x80             ? 1
+                    : (from[0] & 0xe0) == 0xc0 ? 2
+                    : (from[0] & 0xf0) == 0xe0 ? 3
+                    : (from[0] & 0xf8) == 0xf0 ? 4
+                                               : 0;
     uint32_t code;
 
     if (!length || length > size)

@@ -46,7 +46,7 @@ static int fail(struct volume_io *io, int status, enum error_operation operation
     if (operation != OPERATION_READ)
         io->failed = true;
     if (io->error.code == ERROR_NONE) {
-        error_set(&io->error, (enum error_code)-status, operation, io->device->name,
+        error_set(&io->error, (enum error_code) - status, operation, io->device->name,
                   offset / io->device->geometry.logical_block, "%s", "");
         io->error.raw_status = raw_status;
     }

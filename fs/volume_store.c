@@ -86,8 +86,8 @@ static void carry_out(struct volume_store *store, struct volume_operation *opera
         operation->status = ops->open(volume, file, operation->path, operation->write, &operation->size, error);
         break;
     case DO_READ:
-        operation->status = ops->read(volume, file, request->offset, request->data, request->size,
-                                      &operation->transferred, error);
+        operation->status =
+            ops->read(volume, file, request->offset, request->data, request->size, &operation->transferred, error);
         break;
     case DO_WRITE:
         operation->status = ops->write(volume, file, request->offset, request->data, request->size, error);
@@ -220,7 +220,8 @@ static int run(struct volume_store *store, struct volume_operation *operation, s
     while (!operation->done) {
         /* Woken from time to time to look at the running operation's limit, which may be another's than this one. */
         if (!store->lost)
-            loop_wait(store->loop, ended_or_lost, &waiter, deadline_after(store->loop->platform, NANOSECONDS_PER_SECOND));
+            loop_wait(store->loop, ended_or_lost, &waiter,
+                      deadline_after(store->loop->platform, NANOSECONDS_PER_SECOND));
         if (!operation->done)
             watch(store);
     }
@@ -447,8 +448,11 @@ int volume_store_open(struct block_device *device, const struct volume_file_ops 
     store->ops = ops;
     store->write = write;
     store->last = &store->first;
-    store->store = (struct stream_store){.open = store_open, .remove = store_remove, .free_space = store_free_space,
-                                         .close = store_close, .max_volume_bytes = UINT64_MAX};
+    store->store = (struct stream_store){.open = store_open,
+                                         .remove = store_remove,
+                                         .free_space = store_free_space,
+                                         .close = store_close,
+                                         .max_volume_bytes = UINT64_MAX};
     snprintf(store->store.name, sizeof store->store.name, "%.38s:%.40s", device->name, path);
     find_disk(device, &store->store);
     status = normalise(path, store->path, sizeof store->path);

@@ -124,7 +124,8 @@ void test_volume_init(struct test_volume *volume, size_t size)
     int file;
 
     memset(volume, 0, sizeof *volume);
-    snprintf(volume->folder, sizeof volume->folder, "%s/eidolon-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    snprintf(volume->folder, sizeof volume->folder, "%s/eidolon-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(volume->folder))
         fail("mkdtemp");
     volume->size = size;
@@ -150,7 +151,8 @@ void test_volume_open(struct test_volume *volume, uint32_t logical_block)
     close(file);
     if (volume->bytes == MAP_FAILED)
         fail("mmap");
-    if (block_ram_create(&volume->loop, logical_block, volume->size / logical_block, volume->bytes, &volume->device, NULL) < 0)
+    if (block_ram_create(&volume->loop, logical_block, volume->size / logical_block, volume->bytes, &volume->device,
+                         NULL) < 0)
         fail("block_ram_create");
 }
 
@@ -237,7 +239,8 @@ void test_volume_restore(struct test_volume *volume, const struct extent_list *u
         fail("malloc");
     memset(copy, 0xa5, volume->size);
     for (size_t i = 0; i < used->count; i++)
-        memcpy(copy + used->extents[i].offset, volume->bytes + used->extents[i].offset, (size_t)used->extents[i].length);
+        memcpy(copy + used->extents[i].offset, volume->bytes + used->extents[i].offset,
+               (size_t)used->extents[i].length);
     image_path(volume, "restored", path, sizeof path);
     file = fopen(path, "w");
     if (!file || fwrite(copy, 1, volume->size, file) != volume->size || fclose(file))

@@ -16,9 +16,12 @@
 static void make(struct test_volume *volume, size_t size, const char *options, uint32_t logical_block)
 {
     test_volume_init(volume, size);
-    assert_int_equal(test_volume_run(volume, "mkntfs -q -F %s image && head -c 5000000 /dev/urandom >big && "
-                                             "seq 100000 >numbers && ntfscp -q image big big && "
-                                             "ntfscp -q image numbers numbers", options), 0);
+    assert_int_equal(test_volume_run(volume,
+                                     "mkntfs -q -F %s image && head -c 5000000 /dev/urandom >big && "
+                                     "seq 100000 >numbers && ntfscp -q image big big && "
+                                     "ntfscp -q image numbers numbers",
+                                     options),
+                     0);
     test_volume_open(volume, logical_block);
 }
 
@@ -32,7 +35,8 @@ static void assert_restores(struct test_volume *volume, const struct allocation 
 {
     test_volume_restore(volume, &allocation->used);
     assert_int_equal(test_volume_run(volume, "ntfsfix -n restored"), 0);
-    assert_int_equal(test_volume_run(volume, "ntfscat restored big | cmp - big && ntfscat restored numbers | cmp - numbers"), 0);
+    assert_int_equal(
+        test_volume_run(volume, "ntfscat restored big | cmp - big && ntfscat restored numbers | cmp - numbers"), 0);
 }
 
 static void check_variant(const char *options, size_t size, uint32_t logical_block)
@@ -113,7 +117,8 @@ static uint8_t *first_cluster(struct test_volume *volume, unsigned number)
 
     snprintf(command, sizeof command,
              "ntfsinfo -i %u -v image | awk '/^Dumping attribute .DATA/ { data = 1 } "
-             "data && /^\t\t\t0x0/ { print \"first\", substr($2, 3) }' | while read w h; do echo $w $((0x$h)); done", number);
+             "data && /^\t\t\t0x0/ { print \"first\", substr($2, 3) }' | while read w h; do echo $w $((0x$h)); done",
+             number);
     cluster = test_volume_number(volume, command, "first");
     assert_true(cluster > 0);
     return volume->bytes + cluster * 4096;
@@ -143,7 +148,8 @@ static void open_log(struct test_volume *volume)
     uint8_t *page = first_cluster(volume, 2);
 
     for (unsigned i = 0; i < 2; i++, page += 4096) {
-        static const uint8_t header[] = {'R', 'S', 'T', 'R', 30, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 16, 0, 0, 48, 0, 1, 0, 1, 0};
+        static const uint8_t header[] = {'R', 'S', 'T', 'R', 30, 0, 9,  0, 0, 0,  0, 0, 0, 0, 0,
+                                         0,   0,   16,  0,   0,  0, 16, 0, 0, 48, 0, 1, 0, 1, 0};
         uint64_t size = 2 * MIB;
         uint32_t bits = 67 - 22;
 
@@ -167,7 +173,8 @@ static void open_log(struct test_volume *volume)
 
 static void hibernate(struct test_volume *volume)
 {
-    assert_int_equal(test_volume_run(volume, "{ printf hibr; head -c 8188 /dev/zero; } >h && ntfscp -q image h hiberfil.sys"), 0);
+    assert_int_equal(
+        test_volume_run(volume, "{ printf hibr; head -c 8188 /dev/zero; } >h && ntfscp -q image h hiberfil.sys"), 0);
 }
 
 /* Copied whole with one message that says why, and refused as a place for images. */
@@ -176,7 +183,8 @@ static void test_not_at_rest(void **state)
     static const struct {
         void (*change)(struct test_volume *volume);
         enum message_id message;
-    } cases[] = {{set_dirty, MESSAGE_FS_NOT_CLEAN}, {open_log, MESSAGE_FS_JOURNAL_DIRTY}, {hibernate, MESSAGE_FS_HIBERNATED}};
+    } cases[] = {
+        {set_dirty, MESSAGE_FS_NOT_CLEAN}, {open_log, MESSAGE_FS_JOURNAL_DIRTY}, {hibernate, MESSAGE_FS_HIBERNATED}};
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -272,9 +280,15 @@ static void test_hostile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recognition),      cmocka_unit_test(test_clusters_of_4k), cmocka_unit_test(test_clusters_of_512),
-        cmocka_unit_test(test_clusters_of_64k),  cmocka_unit_test(test_sectors_of_4k),  cmocka_unit_test(test_not_at_rest),
-        cmocka_unit_test(test_bigger_than_volume), cmocka_unit_test(test_lost_bits),    cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_recognition),
+        cmocka_unit_test(test_clusters_of_4k),
+        cmocka_unit_test(test_clusters_of_512),
+        cmocka_unit_test(test_clusters_of_64k),
+        cmocka_unit_test(test_sectors_of_4k),
+        cmocka_unit_test(test_not_at_rest),
+        cmocka_unit_test(test_bigger_than_volume),
+        cmocka_unit_test(test_lost_bits),
+        cmocka_unit_test(test_hostile),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,25 +28,30 @@ static const struct kind kinds[] = {
     {"ext4", &ext_filesystem, "mkfs.ext4 -q -F -b 4096 -d files image", EXT_TOOLS},
     {"ext4, small groups", &ext_filesystem, "mkfs.ext4 -q -F -b 1024 -g 2048 -d files image", EXT_TOOLS},
     {"ext4, clusters", &ext_filesystem, "mkfs.ext4 -q -F -b 4096 -O bigalloc -C 65536 -d files image", EXT_TOOLS},
-    {"ext4, clusters of 1 KiB blocks", &ext_filesystem, "mkfs.ext4 -q -F -b 1024 -O bigalloc -C 8192 -d files image", EXT_TOOLS},
+    {"ext4, clusters of 1 KiB blocks", &ext_filesystem, "mkfs.ext4 -q -F -b 1024 -O bigalloc -C 8192 -d files image",
+     EXT_TOOLS},
     {"ext4, old checksums", &ext_filesystem,
      "mkfs.ext4 -q -F -b 1024 -O ^metadata_csum,uninit_bg,^64bit,meta_bg,^resize_inode -d files image", EXT_TOOLS},
     {"ext3", &ext_filesystem, "mkfs.ext3 -q -F -b 1024 -d files image", EXT_TOOLS},
     {"ext2", &ext_filesystem, "mkfs.ext2 -q -F -b 4096 -g 1024 -d files image", EXT_TOOLS},
     {"ntfs", &ntfs_filesystem, "mkntfs -q -F image", "ntfsfix -n %s", "ntfscat -f %s '%s' >out", 512},
-    {"ntfs, small clusters", &ntfs_filesystem, "mkntfs -q -F -c 512 image", "ntfsfix -n %s", "ntfscat -f %s '%s' >out", 512},
-    {"ntfs, 4 KiB sectors", &ntfs_filesystem, "mkntfs -q -F -s 4096 -c 4096 image", "ntfsfix -n %s", "ntfscat -f %s '%s' >out", 4096},
+    {"ntfs, small clusters", &ntfs_filesystem, "mkntfs -q -F -c 512 image", "ntfsfix -n %s", "ntfscat -f %s '%s' >out",
+     512},
+    {"ntfs, 4 KiB sectors", &ntfs_filesystem, "mkntfs -q -F -s 4096 -c 4096 image", "ntfsfix -n %s",
+     "ntfscat -f %s '%s' >out", 4096},
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
 static void make(struct test_volume *volume, const struct kind *kind, size_t size)
 {
     test_volume_init(volume, size);
-    assert_int_equal(test_volume_run(volume, "mkdir -p files/images && echo >files/images/old.eid && %s", kind->make), 0);
+    assert_int_equal(test_volume_run(volume, "mkdir -p files/images && echo >files/images/old.eid && %s", kind->make),
+                     0);
     test_volume_open(volume, kind->logical_block);
 }
 
-static struct stream_store *open_store(struct test_volume *volume, const struct kind *kind, const char *path, bool write)
+static struct stream_store *open_store(struct test_volume *volume, const struct kind *kind, const char *path,
+                                       bool write)
 {
     struct stream_store *store = NULL;
     struct error error = {0};
@@ -126,7 +131,9 @@ static void check_kind(const struct kind *kind)
     if (kind->driver == &ntfs_filesystem)
         assert_int_not_equal(test_volume_run(&volume, "ntfscat cut new.eid"), 0);
     else
-        assert_int_equal(test_volume_run(&volume, "dumpe2fs -h cut | grep -q 'state:.*not clean' && e2fsck -fy cut; e2fsck -fn cut"), 0);
+        assert_int_equal(
+            test_volume_run(&volume, "dumpe2fs -h cut | grep -q 'state:.*not clean' && e2fsck -fy cut; e2fsck -fn cut"),
+            0);
     ok(kind, stream_close(stream, &error), &error);
     assert_in_range(store->free_space(store), free_space - size - MIB, free_space - size);
     assert_int_equal(store->open(store, 0, true, &stream, &error), -ERROR_EXISTS);
@@ -240,7 +247,8 @@ static void test_refusals(void **state)
         assert_int_equal(kind->driver->open_store(volume.device, "y.eid", true, &other, &error), -ERROR_BUSY);
         store->close(store);
         volume.device->read_only = true;
-        assert_int_equal(kind->driver->open_store(volume.device, "z.eid", true, &store, &error), -ERROR_WRITE_PROTECTED);
+        assert_int_equal(kind->driver->open_store(volume.device, "z.eid", true, &store, &error),
+                         -ERROR_WRITE_PROTECTED);
         test_volume_free(&volume);
     }
 }
@@ -289,8 +297,10 @@ static void test_queue(void **state)
     store = open_store(&volume, &kinds[0], "queue.eid", true);
     ok(&kinds[0], store->open(store, 0, true, &stream, &error), &error);
     for (; accepted < 20; accepted++) {
-        requests[accepted] = (struct stream_request){.operation = STREAM_WRITE, .offset = accepted * 100000ull,
-                                                     .data = bytes + accepted * 100000, .size = 100000};
+        requests[accepted] = (struct stream_request){.operation = STREAM_WRITE,
+                                                     .offset = accepted * 100000ull,
+                                                     .data = bytes + accepted * 100000,
+                                                     .size = 100000};
         int status = stream_submit(stream, &requests[accepted]);
         if (status) {
             assert_int_equal(status, -ERROR_FULL);
@@ -383,10 +393,15 @@ static int give_up_write(void *volume, void *file, uint64_t offset, const void *
 
 static void test_abandoned(void **state)
 {
-    static const struct volume_file_ops ops = {.name = "test", .volume_size = 1, .file_size = 1, .mount = give_up_mount,
+    static const struct volume_file_ops ops = {.name = "test",
+                                               .volume_size = 1,
+                                               .file_size = 1,
+                                               .mount = give_up_mount,
                                                .unmount = give_up_unmount,
-                                               .free_space = give_up_number, .max_file_bytes = give_up_number,
-                                               .open = give_up_open, .write = give_up_write};
+                                               .free_space = give_up_number,
+                                               .max_file_bytes = give_up_number,
+                                               .open = give_up_open,
+                                               .write = give_up_write};
     struct test_volume volume;
     struct stream_store *store;
     struct stream *stream;
@@ -440,9 +455,11 @@ static void test_hostile(void **state)
                 uint8_t garbage[4];
 
                 test_garbage(garbage, sizeof garbage, seed += 13);
-                volume.bytes[(garbage[0] | (size_t)garbage[1] << 8 | (size_t)garbage[2] << 16) % (400 * 1024) + 2048] = garbage[3];
+                volume.bytes[(garbage[0] | (size_t)garbage[1] << 8 | (size_t)garbage[2] << 16) % (400 * 1024) + 2048] =
+                    garbage[3];
             }
-            if (kind->driver->open_store(volume.device, write ? "new.eid" : "images/old.eid", write, &store, &error) < 0)
+            if (kind->driver->open_store(volume.device, write ? "new.eid" : "images/old.eid", write, &store, &error) <
+                0)
                 continue;
             if (store->open(store, 0, write, &stream, &error) == 0) {
                 if (write)
@@ -462,9 +479,9 @@ static void test_hostile(void **state)
 int main(void)
 {
     struct CMUnitTest tests[KINDS + 8] = {
-        cmocka_unit_test(test_remove),          cmocka_unit_test(test_full),  cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_ext_not_at_rest), cmocka_unit_test(test_queue),
-        cmocka_unit_test(test_gone),            cmocka_unit_test(test_abandoned), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_remove),          cmocka_unit_test(test_full),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_ext_not_at_rest), cmocka_unit_test(test_queue),   cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_abandoned),       cmocka_unit_test(test_hostile),
     };
 
     for (size_t i = 0; i < KINDS; i++)
