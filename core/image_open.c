@@ -246,7 +246,7 @@ static int read_pages(struct image_file *file, const uint8_t *trailer, uint8_t *
 }
 
 /* Headers of later sessions bring IDs of their own; the segments behind them bear these. */
-static int load_sessions(struct image_file *file, struct error *error)
+static int load_sessions(struct image_file *file, const uint8_t *trailer, struct error *error)
 {
     uint8_t front[FRAME_BODY];
 
@@ -265,6 +265,8 @@ static int load_sessions(struct image_file *file, struct error *error)
         }
         row->session = (uint16_t)(file->session_count - 1);
     }
+    if (memcmp(file->sessions[file->session_count - 1], trailer + FRAME_AT_SESSION, 16))
+        return image_corrupt(error, file->source.name, file->trailer_offset, "the trailer belongs to another session");
     return 0;
 }
 
@@ -287,7 +289,7 @@ int file_load_table(struct image_file *file, struct error *error)
     else
         status = error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, name, ERROR_NO_BLOCK, "segment table");
     platform_release(file->platform, page);
-    return status ? status : load_sessions(file, error);
+    return status ? status : load_sessions(file, trailer, error);
 }
 
 /* --- everything in between --- */
