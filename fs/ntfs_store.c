@@ -160,7 +160,9 @@ static uint64_t store_free_space(void *context)
     struct ntfs_store_volume *volume = context;
     int64_t clusters = volume->volume->free_clusters;
 
-    return volume->io->writable && clusters > 0 ? (uint64_t)clusters * volume->volume->cluster_size : 0;
+    if (!volume->io->writable)
+        return UINT64_MAX;
+    return clusters > 0 ? (uint64_t)clusters * volume->volume->cluster_size : 0;
 }
 
 static uint64_t store_max_file_bytes(void *context)
