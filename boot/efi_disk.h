@@ -18,6 +18,7 @@ struct firmware_disk {
     EFI_DEVICE_PATH *path; /* ours */
     UINT32 media_id;
     UINT64 mark_seed; /* of the marks that a read must overwrite */
+    bool lied;        /* it has said of a read that failed that it went well, and we have said so */
     bool busy;        /* inside a call of the firmware */
     struct block_request *first, **last; /* accepted, not yet carried out */
     unsigned queued;

@@ -106,9 +106,10 @@ static int disk_read(struct firmware_disk *disk, struct block_request *request, 
     if (!believable) /* once more: a retry by the firmware may have ended half way */
         *status = read_marked(disk, request, &believable);
     if (!believable) {
-        platform_log(&disk->firmware->platform, LOG_WARNING,
+        platform_log(&disk->firmware->platform, disk->lied ? LOG_DEBUG : LOG_WARNING,
                      "%s: the firmware says that blocks from %llu on were read, but left them as they were",
                      disk->device.name, (unsigned long long)request->lba);
+        disk->lied = true;
         return -ERROR_MEDIUM;
     }
     return firmware_error(*status);

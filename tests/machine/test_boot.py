@@ -4,6 +4,7 @@ leaves the machine as it was."""
 
 import os
 import re
+import subprocess
 
 import machine
 from machine import Machine
@@ -14,6 +15,12 @@ TIMEOUT = 150
 def check_names(log, names):
     listed = re.findall(r"^(\S+:\S+)$", log, re.MULTILINE)
     assert sorted(listed) == sorted(names), "listed %s, expected %s" % (listed, names)
+
+
+def make_table(disk, partitions):
+    """A GPT with partitions given as sgdisk wants them: "2048:+32M"."""
+    for number, place in enumerate(partitions, 1):
+        subprocess.run(["sgdisk", "-n", "%d:%s" % (number, place), disk], check=True, capture_output=True)
 
 
 def add_disks_of_every_kind(m):
@@ -130,3 +137,76 @@ def test_shell_finds_its_disks_again():
         for device in ("NVMe(0x1", "Sata(0x0", "USB(0x0"):
             assert device in before and device in after, "%s is missing:\n%s" % (device, m.serial())
         assert "CODE-OTHER" in after and "WRONG" not in after, after
+
+
+def test_words_of_the_kernel_command_line():
+    with Machine(kernel=os.path.join(machine.BUILD, "eidolon.efi")) as m:
+        m.arguments += ["-append", "list io=firmware usb:OTHER"]
+        m.add_usb_storage(m.new_disk("usb", "64M"), "OTHER")
+        m.start()
+        m.wait_for(r"^usb:OTHER$", timeout=60)
+        m.expect_exit(0)
+
+
+def test_job_file_ends_as_it_says():
+    for end, reason in (("poweroff", "guest-shutdown"), ("reboot", "guest-reset")):
+        with Machine() as m:
+            m.add_stick(files={"EIDOLON/JOB.TXT": "io=firmware\r\nversion\r\nthen %s\r\n" % end})
+            m.arguments.append("-no-shutdown")  # stay, so that the event can be seen
+            m.start()
+            m.qmp("query-status")
+            m.wait_for(r"^eidolon \S+$", timeout=60)
+            assert m.wait_event("SHUTDOWN", timeout=60)["data"]["reason"] == reason
+
+
+def test_escape_cancels_a_capture():
+    with Machine(screen=True, command="capture sata:SOURCE stick:\\IMAGES\\a.eid") as m:
+        m.add_stick(size=256)
+        m.add_ahci_disk(m.new_disk("sata", "4G"), "SOURCE", throttle={"bps_total": 20 << 20})
+        m.start()
+        m.wait_for(r"^copying", timeout=60)
+        m.send_key("esc")
+        m.expect_exit(7)
+        assert "cancelled" in m.log(), m.log()
+
+
+def test_firmware_that_calls_a_failed_read_good():
+    with Machine(command="capture sata:BAD stick:\\a.eid --salvage io=firmware") as m:
+        disk = m.new_disk("sata", "8M")
+        with open(disk, "r+b") as file:
+            file.write(b"\xa5" * (8 << 20))
+        m.add_stick()
+        m.add_ahci_disk(disk, "BAD", inject=[{"iotype": "read", "sector": 4096}])
+        m.start()
+        m.wait_for(r"^warning: sata:BAD: 512 bytes at byte 2097152 cannot be read", timeout=90)
+        m.expect_exit(0)
+
+
+def test_image_on_a_fat_volume_of_a_disk_of_ours():
+    """Images go to and come from a FAT volume that only our driver reaches, also while another partition of that disk is restored."""
+    job = ("capture nvme:SOURCE IMAGES:\\deep\\er\\a.eid\ninfo IMAGES:\\deep\\er\\a.eid\n"
+           "restore IMAGES:\\deep\\er\\a.eid#1 sata:HOME#2 --yes\nverify IMAGES:\\deep\\er\\a.eid\n")
+    with Machine(processors=2) as m:
+        source, home = m.new_disk("source", "64M"), m.new_disk("home", "300M")
+        make_table(source, ["2048:+32M"])
+        make_table(home, ["2048:+128M", "0:+32M"])
+        with open(source, "r+b") as file:
+            file.seek(1 << 20)
+            file.write(os.urandom(32 << 20))
+        environment = dict(os.environ, MTOOLS_SKIP_CHECK="1")
+        subprocess.run(["mformat", "-i", home + "@@1M", "-F", "-T", str(128 << 11), "-h", "255", "-s", "63", "-v", "IMAGES", "::"],
+                       check=True, env=environment)
+        m.add_stick(files={"EIDOLON/JOB.TXT": job})
+        m.add_nvme(source, "SOURCE")
+        m.add_ahci_disk(home, "HOME")
+        m.start()
+        m.expect_exit(0, timeout=100)
+        log = m.log()
+        assert log.count("Verified: read back, and it matched.") == 2 and "Everything matched." in log, log
+        with open(source, "rb") as one, open(home, "rb") as other:
+            one.seek(1 << 20)
+            other.seek(129 << 20)
+            assert one.read(32 << 20) == other.read(32 << 20)
+        image = subprocess.run(["mtype", "-i", home + "@@1M", "::deep/er/a.eid"], check=True, capture_output=True, env=environment).stdout
+        with open(source, "rb") as file:
+            assert subprocess.run(["zstd", "-dc"], input=image, check=True, capture_output=True).stdout == file.read()
