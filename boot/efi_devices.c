@@ -12,8 +12,7 @@
 #include "drivers/nvme.h"
 
 #define PCI_BASE_STORAGE 0x01
-#define PCI_BASE_SYSTEM 0x08
-#define PCI_BASE_SERIAL_BUS 0x0c
+#define PCI_CLASS_RAID 0x0104
 #define PCI_CLASS_USB 0x0c03
 #define PCI_CLASS_SD 0x0805
 #define VIRTIO_VENDOR 0x1af4
@@ -187,22 +186,57 @@ static void make_name_unique(struct block_registry *registry, struct block_devic
     }
 }
 
-static void open_firmware_disks(struct device_set *set)
+static bool is_open(struct device_set *set, EFI_HANDLE handle)
 {
+    for (struct block_device *device = set->registry->first; device; device = device->registry_next)
+        if (firmware_disk_of(device) && firmware_disk_of(device)->handle == handle)
+            return true;
+    return false;
+}
+
+static void log_disk(struct machine *machine, struct block_device *device)
+{
+    platform_log(machine->platform, LOG_INFO, "disk %s: %s, %llu bytes, driver %s%s", device->name, device->model,
+                 (unsigned long long)block_device_bytes(device), device->driver,
+                 machine_is_boot_disk(machine, device) ? ", boot disk" : "");
+}
+
+static void open_firmware_disks(struct machine *machine)
+{
+    struct device_set *set = machine->devices;
     EFI_HANDLE *handles;
     UINTN count = firmware_handles(set->firmware, &block_io_guid, &handles);
 
     for (UINTN i = 0; i < count; i++) {
         struct block_device *device;
         EFI_DEVICE_PATH *path = path_of_handle(set->firmware, handles[i]);
-        if (!path || published_disk_of_path(set, path))
+        if (!path || published_disk_of_path(set, path) || is_open(set, handles[i]))
             continue;
         if (firmware_disk_open(set->loop, set->firmware, handles[i], &device) != 0)
             continue;
         make_name_unique(set->registry, device);
         block_registry_add(set->registry, device);
+        log_disk(machine, device);
     }
     firmware_free(set->firmware, handles);
+}
+
+/* A controller in a RAID mode that shows no disk: say which setting to change, for nobody would guess. */
+static bool warn_of_raid(struct pci_device *pci, void *context)
+{
+    struct machine *machine = context;
+    EFI_DEVICE_PATH *path = path_of_handle(machine->firmware, firmware_pci_handle(pci));
+
+    if (pci->class_code >> 8 != PCI_CLASS_RAID || !path)
+        return true;
+    for (struct block_device *device = machine->registry.first; device; device = device->registry_next)
+        if (firmware_disk_of(device) && path_begins_with(firmware_disk_of(device)->path, path))
+            return true;
+    platform_log(machine->platform, LOG_WARNING,
+                 "the storage controller %04x:%04x is in RAID mode and shows no disk; set it to AHCI or NVMe (no RAID, RST, VMD) "
+                 "in the firmware's setup to see its disks",
+                 pci->vendor_id, pci->device_id);
+    return true;
 }
 
 struct block_device *devices_disk_of_path(struct device_set *set, const EFI_DEVICE_PATH *path)
@@ -249,12 +283,26 @@ int machine_devices_start(struct machine *machine, struct error *error)
         if (device_publish(set, device, false, &why) != 0)
             platform_log(machine->platform, LOG_WARNING, "%s is not shown to the firmware: %s", device->name, why.detail);
     }
-    open_firmware_disks(set);
     for (struct block_device *device = set->registry->first; device; device = device->registry_next)
-        platform_log(machine->platform, LOG_INFO, "disk %s: %s, %llu bytes, driver %s%s", device->name, device->model,
-                     (unsigned long long)block_device_bytes(device), device->driver,
-                     machine_is_boot_disk(machine, device) ? ", boot disk" : "");
+        log_disk(machine, device);
+    open_firmware_disks(machine);
+    firmware_pci_enumerate(machine->platform, warn_of_raid, machine);
     return 0;
+}
+
+void machine_devices_rescan(struct machine *machine)
+{
+    struct block_device *device, *next;
+
+    for (device = machine->registry.first; device; device = next) {
+        next = device->registry_next;
+        if (!firmware_disk_of(device) || firmware_disk_is_there(firmware_disk_of(device)))
+            continue;
+        platform_log(machine->platform, LOG_INFO, "disk %s is gone", device->name);
+        block_registry_remove(&machine->registry, device);
+        block_device_stop(device);
+    }
+    open_firmware_disks(machine);
 }
 
 void machine_devices_stop(struct machine *machine)
@@ -311,6 +359,21 @@ static void disconnect_partitions(struct device_set *set, struct block_device *d
     firmware_free(set->firmware, handles);
 }
 
+/* The partition and file system drivers let go of the whole disk; its own driver stays. They use its disk I/O. */
+static void disconnect_disk(struct device_set *set, const struct firmware_disk *disk)
+{
+    EFI_GUID disk_io_guid = EFI_DISK_IO_PROTOCOL_GUID;
+    EFI_OPEN_PROTOCOL_INFORMATION_ENTRY *users = NULL;
+    UINTN count = 0;
+
+    if (EFI_ERROR(set->firmware->boot->OpenProtocolInformation(disk->handle, &disk_io_guid, &users, &count)))
+        return;
+    for (UINTN i = 0; i < count; i++)
+        if (users[i].Attributes & EFI_OPEN_PROTOCOL_BY_DRIVER)
+            set->firmware->boot->DisconnectController(disk->handle, users[i].AgentHandle, NULL);
+    firmware_free(set->firmware, users);
+}
+
 /* An image on the same disk is read or written through the firmware at the same time. */
 static bool holds_store(const struct device_set *set, const struct block_device *device)
 {
@@ -321,8 +384,11 @@ void machine_target_begin(struct machine *machine, struct block_device *device)
 {
     struct device_set *set = machine->devices;
 
-    if (firmware_disk_of(device) || holds_store(set, device))
+    set->target = device;
+    if (holds_store(set, device))
         disconnect_partitions(set, device);
+    else if (firmware_disk_of(device))
+        disconnect_disk(set, firmware_disk_of(device));
     else
         device_unpublish(set, device);
 }
@@ -333,13 +399,18 @@ void machine_target_end(struct machine *machine, struct block_device *device)
     struct firmware_disk *disk = firmware_disk_of(device);
     struct error error = {0};
 
-    if (device->dead || holds_store(set, device))
+    if (device != set->target || holds_store(set, device))
+        return;
+    set->target = NULL;
+    if (device->dead)
         return;
     if (disk) {
-        /* Installing the interface anew makes the firmware read the partition table again. */
-        machine->firmware->boot->ReinstallProtocolInterface(disk->handle, &block_io_guid, disk->io, disk->io);
+        /* Those that were spared know the old table: they go now. */
+        disconnect_disk(set, disk);
+        machine->firmware->boot->ConnectController(disk->handle, NULL, NULL, TRUE);
         return;
     }
+    device_unpublish(set, device);
     if (device_publish(set, device, false, &error) != 0)
         platform_log(machine->platform, LOG_WARNING, "%s is not shown to the firmware: %s", device->name, error.detail);
 }

@@ -19,6 +19,7 @@ struct device_set {
     char boot_disk[BLOCK_NAME_MAX];     /* the stable name of its disk; empty: none */
     struct block_device *store_disk;    /* where the open image stores lie; valid while store_users > 0 */
     EFI_HANDLE store_volume;
+    struct block_device *target;        /* the firmware's drivers have let go of it */
     unsigned store_users;
 };
 

@@ -31,6 +31,8 @@ struct firmware_disk {
 int firmware_disk_open(struct loop *loop, struct firmware *firmware, EFI_HANDLE handle, struct block_device **device);
 /* Is this one of them? NULL: no. */
 struct firmware_disk *firmware_disk_of(struct block_device *device);
+/* Is it still plugged in, with the same medium? */
+bool firmware_disk_is_there(struct firmware_disk *disk);
 /* Fills bus, model, serial, firmware and name (efi_disk_identity.c). */
 void firmware_disk_identify(struct firmware *firmware, struct firmware_disk *disk);
 

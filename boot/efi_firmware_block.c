@@ -118,7 +118,7 @@ static int disk_read(struct firmware_disk *disk, struct block_request *request, 
 /* --- requests --- */
 
 /* An unplugged disk takes its protocol along: never call through a pointer that may be stale. */
-static bool still_there(struct firmware_disk *disk)
+bool firmware_disk_is_there(struct firmware_disk *disk)
 {
     EFI_GUID guid = EFI_BLOCK_IO_PROTOCOL_GUID;
 
@@ -149,7 +149,7 @@ static bool disk_poll(struct block_device *device)
 
     if (disk->busy || !disk->first)
         return false;
-    if (!still_there(disk)) {
+    if (!firmware_disk_is_there(disk)) {
         struct block_request *request;
         while ((request = take_first(disk)))
             block_complete(request, -ERROR_GONE, 0);
@@ -177,7 +177,7 @@ static void disk_reset(struct block_device *device)
         block_complete(request, request->deadline <= now ? -ERROR_TIMEOUT : -ERROR_ABORTED, 0);
     if (disk->busy)
         return;
-    if (!still_there(disk) || EFI_ERROR(disk->io->Reset(disk->io, FALSE)))
+    if (!firmware_disk_is_there(disk) || EFI_ERROR(disk->io->Reset(disk->io, FALSE)))
         block_device_die(device);
 }
 
@@ -185,7 +185,7 @@ static void disk_shutdown(struct block_device *device)
 {
     struct firmware_disk *disk = disk_of(device);
 
-    if (still_there(disk) && !device->read_only)
+    if (firmware_disk_is_there(disk) && !device->read_only)
         disk->io->FlushBlocks(disk->io);
     platform_release(&disk->firmware->platform, disk->path);
     platform_release(&disk->firmware->platform, disk);

@@ -40,9 +40,21 @@ static char *skip_program(char *line)
     return end;
 }
 
+/* A command begins with a word of the grammar: small letters, digits, '-' and '='. */
+static bool begins_like_a_command(const char *line)
+{
+    size_t length = 0;
+
+    for (; line[length] && line[length] != ' '; length++)
+        if (!(line[length] >= 'a' && line[length] <= 'z') && !(line[length] >= '0' && line[length] <= '9') &&
+            line[length] != '-' && line[length] != '=')
+            return false;
+    return length > 0;
+}
+
 /*
  * Load options are text from the shell and from boot options that were made for us. Firmware puts other things there too (a description, a
- * binary blob): what is not text throughout is no command.
+ * binary mark of its own): what does not look like text, and like a command, is none.
  */
 static void read_load_options(struct firmware *firmware, EFI_LOADED_IMAGE *loaded, char *command, size_t size)
 {
@@ -64,7 +76,7 @@ static void read_load_options(struct firmware *firmware, EFI_LOADED_IMAGE *loade
     text_from_ucs2(line, sizeof(line), options, units);
     const char *rest = skip_program(line);
     size_t length = strlen(rest);
-    if (length >= size)
+    if (length >= size || !begins_like_a_command(rest))
         return;
     memcpy(command, rest, length + 1);
 }

@@ -37,7 +37,12 @@ static void write_console(struct output *output, const char *text, size_t size)
 
 static int find_disks(struct session *session, struct error *error)
 {
-    return machine_devices_start(machine_of(session), error);
+    struct machine *machine = machine_of(session);
+    int status = machine_devices_start(machine, error);
+
+    if (!status)
+        machine_devices_rescan(machine);
+    return status;
 }
 
 static int open_disk(struct session *session, const char *name, bool write, struct job_end *end, struct error *error)

@@ -57,7 +57,12 @@ void machine_devices_stop(struct machine *machine);
 void machine_devices_forget(struct machine *machine);
 /* Does the application come from this disk? */
 bool machine_is_boot_disk(struct machine *machine, struct block_device *device);
-/* The firmware lets go of the disk's volumes before it is written to, and looks at them anew afterwards. */
+/* Looks for disks that have come since, and forgets those that are gone. Between commands only. */
+void machine_devices_rescan(struct machine *machine);
+/*
+ * The firmware lets go of the disk's volumes before it is written to, and looks at them anew afterwards. One target at a time; end for
+ * another disk than the one begun does nothing.
+ */
 void machine_target_begin(struct machine *machine, struct block_device *device);
 void machine_target_end(struct machine *machine, struct block_device *device);
 

@@ -13,7 +13,8 @@ struct volume_store {
     struct stream_store store; /* first */
     struct stream_store *inner;
     struct block_device *slice; /* NULL: the whole disk is the volume */
-    struct platform *platform;
+    struct machine *machine;
+    bool write;
 };
 
 static int volume_store_open(struct stream_store *base, unsigned volume, bool write, struct stream **stream, struct error *error)
@@ -46,7 +47,9 @@ static void volume_store_close(struct stream_store *base)
     store->inner->close(store->inner);
     if (store->slice)
         block_device_stop(store->slice);
-    platform_release(store->platform, store);
+    if (store->write)
+        machine_target_end(store->machine, base->disk);
+    platform_release(store->machine->platform, store);
 }
 
 struct volume_candidate {
@@ -99,7 +102,8 @@ static int wrap(struct machine *machine, const struct volume_candidate *candidat
 {
     struct block_device *volume = candidate->disk;
 
-    store->platform = machine->platform;
+    store->machine = machine;
+    store->write = write;
     if (candidate->partition.number) {
         int status = partition_open(candidate->disk, &candidate->partition, &store->slice, error);
         if (status)
@@ -147,6 +151,8 @@ int machine_volume_open(struct machine *machine, const char *volume, const char 
         machine_target_begin(machine, candidate.disk);
     int status = wrap(machine, &candidate, opened, path, name, write, error);
     if (status) {
+        if (write)
+            machine_target_end(machine, candidate.disk);
         platform_release(machine->platform, opened);
         return status;
     }
