@@ -93,33 +93,49 @@ static int agree(struct session *session, const struct command *command, const s
                                  : "nobody is here to agree; give --yes to agree beforehand; nothing was written");
 }
 
+/* "15.9 s" while seconds matter, "1:02:03" afterwards. */
+static char *duration_text(uint64_t nanoseconds, char text[TIME_TEXT_MAX])
+{
+    uint64_t tenths = nanoseconds / (100 * NANOSECONDS_PER_MILLISECOND);
+
+    if (tenths >= 1000)
+        return time_text(nanoseconds, text);
+    snprintf(text, TIME_TEXT_MAX, "%" PRIu64 ".%" PRIu64 " s", tenths / 10, tenths % 10);
+    return text;
+}
+
+static void print_verification(struct session *session, const struct plan *plan, const struct job_result *result)
+{
+    char time[TIME_TEXT_MAX], rate[SIZE_TEXT_MAX];
+
+    if (plan->kind == JOB_VERIFY)
+        output_print(session->status, "Everything matched.\n");
+    else if (result->verification == VERIFIED_READ_BACK)
+        output_print(session->status, "Verified: read back in %s (%s/s), and it matched.\n",
+                     duration_text(result->verify_nanoseconds, time),
+                     size_text(rate_per_second(result->verified_bytes, result->verify_nanoseconds), rate));
+    else
+        output_print(session->status, "Written, not read back.\n");
+}
+
 static void print_result(struct session *session, const struct plan *plan, const struct job_result *result)
 {
-    char size[SIZE_TEXT_MAX], stored[SIZE_TEXT_MAX], time[TIME_TEXT_MAX], rate[SIZE_TEXT_MAX];
+    static const char *const done[] = {"Captured", "Restored", "Cloned", "Checked"};
+    char size[SIZE_TEXT_MAX], stored[SIZE_TEXT_MAX], time[TIME_TEXT_MAX], rate[SIZE_TEXT_MAX], memory[SIZE_TEXT_MAX];
     uint64_t bytes = plan->kind == JOB_RESTORE ? result->written_bytes : result->read_bytes;
+    uint64_t passed = plan->kind == JOB_VERIFY ? result->verify_nanoseconds : result->copy_nanoseconds;
 
-    if (result->status)
-        return;
-    size_text(bytes, size);
-    time_text(result->copy_nanoseconds + result->verify_nanoseconds, time);
-    size_text(rate_per_second(bytes, plan->kind == JOB_VERIFY ? result->verify_nanoseconds : result->copy_nanoseconds), rate);
+    output_print(session->status, "%s %s in %s (%s/s)", done[plan->kind], size_text(bytes, size),
+                 duration_text(passed, time), size_text(rate_per_second(bytes, passed), rate));
     if (plan->kind == JOB_CAPTURE)
-        output_print(session->status, "Captured %s in %s (%s/s), stored as %s.\n", size, time, rate,
-                     size_text(result->totals.stored_bytes, stored));
-    else
-        output_print(session->status, "%s %s in %s (%s/s).\n",
-                     plan->kind == JOB_RESTORE ? "Restored" : plan->kind == JOB_CLONE ? "Cloned" : "Checked", size, time,
-                     rate);
+        output_print(session->status, ", stored as %s", size_text(result->totals.stored_bytes, stored));
+    output_print(session->status, ", with %u processor%s and %s of memory.\n", result->processors,
+                 result->processors == 1 ? "" : "s", size_text(result->memory_bytes, memory));
     if (result->unreadable_bytes || result->damaged_bytes)
         output_print(session->status,
                      "Warning: %" PRIu64 " bytes could not be read and %" PRIu64 " bytes of the image were damaged.\n",
                      result->unreadable_bytes, result->damaged_bytes);
-    if (plan->kind == JOB_VERIFY)
-        output_print(session->status, "Everything matched.\n");
-    else
-        output_print(session->status, "%s\n",
-                     result->verification == VERIFIED_READ_BACK ? "Verified: read back, and it matched."
-                                                                : "Written, not read back.");
+    print_verification(session, plan, result);
 }
 
 static void json_result(struct session *session, const struct job_result *result, enum exit_code code)

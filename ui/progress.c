@@ -8,6 +8,8 @@
 /* Elsewhere than on a terminal a line is printed this often. */
 #define PLAIN_INTERVAL (10 * NANOSECONDS_PER_SECOND)
 #define JSON_INTERVAL NANOSECONDS_PER_SECOND
+/* Firmware consoles take milliseconds for a line: drawing must not slow the copy. */
+#define TERMINAL_INTERVAL (250 * NANOSECONDS_PER_MILLISECOND)
 
 static const char *phase_name(enum job_phase phase)
 {
@@ -75,7 +77,7 @@ static void show_progress(struct job_listener *listener, const struct job_progre
 {
     struct progress_view *view = (struct progress_view *)listener;
     bool new_phase = !view->started || progress->phase != view->phase;
-    uint64_t interval = view->json ? JSON_INTERVAL : view->session->status->is_terminal ? 0 : PLAIN_INTERVAL;
+    uint64_t interval = view->json ? JSON_INTERVAL : view->session->status->is_terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL;
 
     if (!new_phase && progress->now - view->last_printed < interval)
         return;
