@@ -124,6 +124,8 @@ int image_writer_add(struct image_writer *writer, const struct image_chunk *chun
 int image_writer_finish(struct image_writer *writer, struct image_totals *totals, struct error *error);
 /* Bytes handed to the stream so far, for progress. */
 uint64_t image_writer_stored(const struct image_writer *writer);
+/* Bytes of memory in use now: segments under way and the segment table. */
+size_t image_writer_memory(const struct image_writer *writer);
 /* Frees; without finish the image stays incomplete (whole segments up to here). Drains requests in flight. */
 void image_writer_destroy(struct image_writer *writer);
 
@@ -152,6 +154,7 @@ void image_reader_release(struct image_reader *reader, void *hold);
 /* Continues at the region (by index into description->regions). In STREAM and SALVAGE mode forwards only: what lies before is read and dropped. */
 int image_reader_seek_region(struct image_reader *reader, unsigned region, struct error *error);
 uint64_t image_reader_consumed(const struct image_reader *reader); /* image bytes read, for progress */
+size_t image_reader_memory(const struct image_reader *reader);     /* bytes in use now: batches and the segment table */
 void image_reader_close(struct image_reader *reader);
 
 /* An image as a read-only disk (random access through the index). Takes the store over. */

@@ -156,11 +156,13 @@ struct image_tally {
     blake3_hasher table, seek;
     uint8_t head_hash[IMAGE_HASH_SIZE], last_link[IMAGE_HASH_SIZE];
     struct seek_store *store; /* NULL: frames are only hashed */
+    uint8_t *row;             /* the next row is stored here too; NULL: it is only hashed */
 };
 void tally_init(struct image_tally *tally, uint64_t disk_bytes);
-void tally_row(struct image_tally *tally, const struct image_row *row);
 void tally_seek_frame(struct image_tally *tally, uint64_t stored, uint64_t plain);
-/* Counts an index's entries and their frames, the index's own included. */
+/* A header behind the first one: its row and its frame, with the leading frame of a volume. */
+void tally_header(struct image_tally *tally, unsigned kind, unsigned volume, size_t size, const uint8_t *hash);
+/* A sealed index: its row, its entries and their frames, its own included. */
 void tally_index(struct image_tally *tally, const struct image_index *index);
 uint64_t table_bytes(uint64_t rows);
 
@@ -175,9 +177,7 @@ struct image_trailer {
 /* Reads a trailer whose envelope has been checked; checks its root. */
 int trailer_parse(const uint8_t *frame, struct image_trailer *trailer, const char *name, uint64_t offset,
                   struct error *error);
-/* Compares what the trailer says with what was seen: the totals alone, or links too. */
-int trailer_compare_totals(const struct image_trailer *trailer, const struct image_tally *tally, const char *name,
-                           uint64_t offset, struct error *error);
+/* Compares what the trailer says with what was seen. */
 int trailer_compare(const struct image_trailer *trailer, const struct image_tally *tally, const char *name,
                     uint64_t offset, struct error *error);
 /* The seek table's first eight and last nine bytes. */
@@ -276,6 +276,8 @@ int salvage_find_head(struct image_file *file, struct error *error);
 void file_close(struct image_file *file);
 /* Reads and checks trailer, table and root; needs a file that can seek. */
 int file_load_table(struct image_file *file, struct error *error);
+/* Counts the first volume's leading frame and the first header. */
+void tally_begin(struct image_tally *tally, const struct image_file *file);
 /* Reads and checks every link that the table names, the totals and the seek table. */
 int file_check_links(struct image_file *file, struct error *error);
 /* Checks an index that has been read whole into index->frame. */
@@ -285,6 +287,8 @@ int file_read_frame(struct image_file *file, uint64_t offset, uint8_t **frame, s
 /* Checks a repeated header (kind HEAD_VOLUME and on) and moves the chain on. */
 int file_check_header(const struct image_file *file, const uint8_t *frame, size_t size, uint64_t offset,
                       struct image_chain *chain, unsigned *kind, struct error *error);
+/* Whether the header bears the number of the volume in which it stands, after `volumes` have begun. */
+bool file_volume_right(const struct image_file *file, const uint8_t *frame, unsigned volumes);
 /* Compares what stands behind the trailer with what it has to be, up to the end. */
 int file_check_seek_table(struct image_file *file, const struct image_trailer *trailer, uint64_t trailer_offset,
                           struct image_tally *tally, struct error *error);

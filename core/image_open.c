@@ -71,7 +71,7 @@ static int read_head(struct image_file *file, struct error *error)
     status = file_take_head(file, frame, size, LEAD_SIZE, error);
     if (status)
         return status;
-    if (load_le32(file->head + HEAD_AT_KIND) != HEAD_FIRST || stopped)
+    if (load_le32(file->head + HEAD_AT_KIND) != HEAD_FIRST || load_le32(file->head + HEAD_AT_VOLUME) > 1 || stopped)
         return image_corrupt(error, name, LEAD_SIZE, "the image begins with the wrong frame");
     return 0;
 }
@@ -341,6 +341,13 @@ int file_check_header(const struct image_file *file, const uint8_t *frame, size_
     return status;
 }
 
+bool file_volume_right(const struct image_file *file, const uint8_t *frame, unsigned volumes)
+{
+    uint32_t first = load_le32(file->head + HEAD_AT_VOLUME);
+
+    return first <= 1 && (first || volumes == 1) && load_le32(frame + HEAD_AT_VOLUME) == first + volumes - 1;
+}
+
 /* A header row, with the leading frame of a volume before it. */
 static int check_header_row(struct image_file *file, uint64_t number, struct image_tally *tally, struct error *error)
 {
@@ -358,16 +365,16 @@ static int check_header_row(struct image_file *file, uint64_t number, struct ima
         if (memcmp(lead, lead_frame, LEAD_SIZE))
             return image_corrupt(error, file->source.name, offset, "a volume begins with the wrong frame");
         offset += LEAD_SIZE;
-        tally_seek_frame(tally, LEAD_SIZE, 0);
-        tally->totals.volumes++;
     }
     int status = file_read_frame(file, offset, &frame, &size, error);
     if (status)
         return status;
     status = file_check_header(file, frame, size, offset, &chain, &kind, error);
-    if (!status && (kind != row->kind || size != row->frame || memcmp(chain.last, row->hash, IMAGE_HASH_SIZE)))
+    if (!status)
+        tally_header(tally, kind, load_le32(frame + HEAD_AT_VOLUME), size, chain.last);
+    if (!status && (kind != row->kind || size != row->frame || memcmp(chain.last, row->hash, IMAGE_HASH_SIZE) ||
+                    !file_volume_right(file, frame, tally->totals.volumes)))
         status = image_corrupt(error, file->source.name, offset, "a header does not fit the segment table");
-    tally_seek_frame(tally, size, 0);
     platform_release(file->platform, frame);
     return status;
 }
@@ -525,20 +532,26 @@ static void tally_end_frames(const struct image_file *file, struct image_tally *
     tally_seek_frame(tally, TRAILER_SIZE, 0);
 }
 
+void tally_begin(struct image_tally *tally, const struct image_file *file)
+{
+    tally->totals.volumes = 1;
+    memcpy(tally->head_hash, file->first_link.last, IMAGE_HASH_SIZE);
+    tally_seek_frame(tally, LEAD_SIZE, 0);
+    tally_seek_frame(tally, file->head_size, 0);
+}
+
 int file_check_links(struct image_file *file, struct error *error)
 {
     struct link_ring ring = {.file = file};
     struct image_tally tally;
 
     tally_init(&tally, file->description.disk_bytes);
-    tally.totals.volumes = 1;
-    tally_seek_frame(&tally, LEAD_SIZE, 0);
-    tally_seek_frame(&tally, file->head_size, 0);
+    tally_begin(&tally, file);
     int status = check_rows(file, &ring, &tally, error);
     ring_free(&ring);
     if (status)
         return status;
-    status = trailer_compare_totals(&file->trailer, &tally, file->source.name, file->trailer_offset, error);
+    status = trailer_compare(&file->trailer, &tally, file->source.name, file->trailer_offset, error);
     if (status)
         return status;
     tally_end_frames(file, &tally);

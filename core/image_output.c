@@ -21,7 +21,8 @@ int writer_fail(struct image_writer *writer, enum error_code code, const char *d
     return writer->status;
 }
 
-static int add_row(struct image_writer *writer, const struct image_row *row)
+/* The next row that is counted will stand in the table. */
+static int reserve_row(struct image_writer *writer)
 {
     struct row_page *page = writer->last_rows;
 
@@ -37,9 +38,7 @@ static int add_row(struct image_writer *writer, const struct image_row *row)
             writer->first_rows = new;
         writer->last_rows = page = new;
     }
-    row_store(page->frame + TABLE_ROWS + (size_t)page->count * ROW_SIZE, row);
-    page->count++;
-    tally_row(&writer->tally, row);
+    writer->tally.row = page->frame + TABLE_ROWS + (size_t)page->count++ * ROW_SIZE;
     return 0;
 }
 
@@ -62,14 +61,11 @@ static int put_header(struct image_writer *writer, unsigned kind)
     if (!frame)
         return writer_fail(writer, ERROR_NO_MEMORY, "header");
     header_build(frame, &writer->description, kind, writer->volume, writer->image_offset, &writer->chain);
-    tally_seek_frame(&writer->tally, size, 0);
     if (kind == HEAD_FIRST) {
         memcpy(writer->tally.head_hash, writer->chain.last, IMAGE_HASH_SIZE);
-    } else {
-        struct image_row row = {.kind = kind, .frame = (uint32_t)size, .entries = writer->volume};
-        row.stored = (uint32_t)size + (kind == HEAD_VOLUME ? LEAD_SIZE : 0);
-        memcpy(row.hash, writer->chain.last, IMAGE_HASH_SIZE);
-        add_row(writer, &row);
+        tally_seek_frame(&writer->tally, size, 0);
+    } else if (!reserve_row(writer)) {
+        tally_header(&writer->tally, kind, writer->volume, size, writer->chain.last);
     }
     put(writer, frame, size);
     platform_release(writer->loop->platform, frame);
@@ -85,8 +81,10 @@ static int begin_volume(struct image_writer *writer)
     if (writer->status)
         return writer->status;
     writer->volume_bytes = 0;
-    writer->tally.totals.volumes++;
-    tally_seek_frame(&writer->tally, LEAD_SIZE, 0);
+    if (writer->volume <= 1) { /* further ones are counted with their headers */
+        writer->tally.totals.volumes = 1;
+        tally_seek_frame(&writer->tally, LEAD_SIZE, 0);
+    }
     put(writer, lead_frame, LEAD_SIZE);
     return writer->status ? writer->status : put_header(writer, writer->volume > 1 ? HEAD_VOLUME : HEAD_FIRST);
 }
@@ -190,19 +188,10 @@ void output_segment(struct image_writer *writer)
         if (next_volume(writer))
             return;
     }
+    if (reserve_row(writer))
+        return;
     seal_index(writer, segment);
     tally_index(&writer->tally, index);
-    struct image_row row = {
-        .kind = ROW_SEGMENT,
-        .plain = index->plain,
-        .stored = (uint32_t)total,
-        .frame = (uint32_t)index->size,
-        .entries = index->entries,
-        .region = index->region,
-    };
-    memcpy(row.hash, writer->chain.last, IMAGE_HASH_SIZE);
-    if (add_row(writer, &row))
-        return;
     writer->sending = segment;
     writer->index_sent = writer->flush_sent = false;
     output_pump(writer);

@@ -253,16 +253,6 @@ static int check_streamed_index(struct image_reader *reader, struct image_index 
     if (status)
         return status;
     reader->chain = chain;
-    struct image_row row = {
-        .kind = ROW_SEGMENT,
-        .plain = index->plain,
-        .stored = (uint32_t)(index->size + index->stored),
-        .frame = (uint32_t)index->size,
-        .entries = index->entries,
-        .region = index->region,
-    };
-    memcpy(row.hash, chain.last, IMAGE_HASH_SIZE);
-    tally_row(&reader->tally, &row);
     tally_index(&reader->tally, index);
     return 0;
 }
@@ -553,10 +543,7 @@ int image_reader_open(struct loop *loop, struct stream_store *store, enum image_
     new->link_offset = LEAD_SIZE + new->file.head_size;
     new->chain = new->file.first_link;
     tally_init(&new->tally, new->file.description.disk_bytes);
-    new->tally.totals.volumes = 1;
-    memcpy(new->tally.head_hash, new->chain.last, IMAGE_HASH_SIZE);
-    tally_seek_frame(&new->tally, LEAD_SIZE, 0);
-    tally_seek_frame(&new->tally, new->file.head_size, 0);
+    tally_begin(&new->tally, &new->file);
     if (mode == IMAGE_READ_VERIFIED) {
         new->totals = new->file.trailer.totals;
         new->totals_known = true;
@@ -606,6 +593,12 @@ int image_reader_seek_region(struct image_reader *reader, unsigned region, struc
 uint64_t image_reader_consumed(const struct image_reader *reader)
 {
     return reader->file.source.consumed;
+}
+
+size_t image_reader_memory(const struct image_reader *reader)
+{
+    return sizeof *reader + reader->batches * (sizeof(struct batch) + batch_capacity(reader)) +
+           (size_t)reader->file.row_count * sizeof(struct table_row) + reader->file.source.kept_size;
 }
 
 void image_reader_close(struct image_reader *reader)

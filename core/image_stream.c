@@ -98,23 +98,18 @@ int reader_follow_link(struct image_reader *reader)
     if (status)
         return status;
     status = file_check_header(file, frame, size, offset, &reader->chain, &kind, &reader->error);
-    uint32_t volume = status ? 0 : load_le32(frame + HEAD_AT_VOLUME);
+    if (!status && lead != (kind == HEAD_VOLUME))
+        status = image_corrupt(&reader->error, name, offset, "a header of the wrong kind");
+    if (!status) {
+        tally_header(&reader->tally, kind, load_le32(frame + HEAD_AT_VOLUME), size, reader->chain.last);
+        if (!file_volume_right(file, frame, reader->tally.totals.volumes))
+            status = image_corrupt(&reader->error, name, offset, "a header of another volume");
+    }
     platform_release(file->platform, frame);
     if (status)
         return status;
-    if (lead != (kind == HEAD_VOLUME))
-        return image_corrupt(&reader->error, name, offset, "a header of the wrong kind");
     if (kind == HEAD_CLOSING && reader->index_disk_offset != file->description.disk_bytes)
         return image_corrupt(&reader->error, name, offset, "the image ends before the disk does");
-    struct image_row row = {.kind = kind, .frame = (uint32_t)size, .entries = volume};
-    row.stored = (uint32_t)size + (lead ? LEAD_SIZE : 0);
-    memcpy(row.hash, reader->chain.last, IMAGE_HASH_SIZE);
-    tally_row(&reader->tally, &row);
-    if (lead) {
-        tally_seek_frame(&reader->tally, LEAD_SIZE, 0);
-        reader->tally.totals.volumes++;
-    }
-    tally_seek_frame(&reader->tally, size, 0);
-    reader->link_offset += row.stored;
+    reader->link_offset = offset + size;
     return kind == HEAD_CLOSING ? take_end(reader) : 0;
 }

@@ -51,11 +51,13 @@ void tally_init(struct image_tally *tally, uint64_t disk_bytes)
     blake3_hasher_init(&tally->seek);
 }
 
-void tally_row(struct image_tally *tally, const struct image_row *row)
+static void tally_row(struct image_tally *tally, const struct image_row *row)
 {
     uint8_t bytes[ROW_SIZE];
 
     row_store(bytes, row);
+    if (tally->row)
+        memcpy(tally->row, bytes, sizeof bytes);
     blake3_hasher_update(&tally->table, bytes, sizeof bytes);
     memcpy(tally->last_link, row->hash, IMAGE_HASH_SIZE);
     tally->rows++;
@@ -97,6 +99,20 @@ static void seek_store_add(struct seek_store *store, const uint8_t bytes[SEEK_EN
     store->frames++;
 }
 
+void tally_header(struct image_tally *tally, unsigned kind, unsigned volume, size_t size, const uint8_t *hash)
+{
+    struct image_row row = {.kind = kind, .frame = (uint32_t)size, .stored = (uint32_t)size, .entries = volume};
+
+    if (kind == HEAD_VOLUME) {
+        row.stored += LEAD_SIZE;
+        tally_seek_frame(tally, LEAD_SIZE, 0);
+        tally->totals.volumes++;
+    }
+    memcpy(row.hash, hash, IMAGE_HASH_SIZE);
+    tally_row(tally, &row);
+    tally_seek_frame(tally, size, 0);
+}
+
 void tally_seek_frame(struct image_tally *tally, uint64_t stored, uint64_t plain)
 {
     uint8_t bytes[SEEK_ENTRY_SIZE];
@@ -120,9 +136,19 @@ static void tally_run_frames(struct image_tally *tally, uint64_t length)
 void tally_index(struct image_tally *tally, const struct image_index *index)
 {
     struct image_totals *totals = &tally->totals;
+    struct image_row row = {
+        .kind = ROW_SEGMENT,
+        .plain = index->plain,
+        .stored = (uint32_t)(index->size + index->stored),
+        .frame = (uint32_t)index->size,
+        .entries = index->entries,
+        .region = index->region,
+    };
     struct index_walk walk;
     struct image_chunk chunk;
 
+    memcpy(row.hash, index->frame + index->size - FRAME_HASH_SIZE, IMAGE_HASH_SIZE);
+    tally_row(tally, &row);
     totals->segments++;
     tally_seek_frame(tally, index->size, 0);
     for (index_walk_begin(&walk, index); index_walk_next(&walk, &chunk);) {
@@ -219,23 +245,11 @@ int trailer_parse(const uint8_t *frame, struct image_trailer *trailer, const cha
     return 0;
 }
 
-int trailer_compare_totals(const struct image_trailer *trailer, const struct image_tally *tally, const char *name,
-                           uint64_t offset, struct error *error)
-{
-    const struct image_totals *said = &trailer->totals;
-    const struct image_totals *seen = &tally->totals;
-
-    if (said->disk_bytes != seen->disk_bytes || said->data_bytes != seen->data_bytes ||
-        said->zero_bytes != seen->zero_bytes || said->unused_bytes != seen->unused_bytes ||
-        said->unreadable_bytes != seen->unreadable_bytes || said->chunks != seen->chunks ||
-        said->segments != seen->segments || said->volumes != seen->volumes)
-        return image_corrupt(error, name, offset, "the trailer's totals are wrong");
-    return 0;
-}
-
 int trailer_compare(const struct image_trailer *trailer, const struct image_tally *tally, const char *name,
                     uint64_t offset, struct error *error)
 {
+    const struct image_totals *said = &trailer->totals;
+    const struct image_totals *seen = &tally->totals;
     uint8_t hash[IMAGE_HASH_SIZE];
 
     blake3_hasher_finalize(&tally->table, hash, sizeof hash);
@@ -243,7 +257,12 @@ int trailer_compare(const struct image_trailer *trailer, const struct image_tall
         memcmp(tally->last_link, trailer->last_link, IMAGE_HASH_SIZE) ||
         memcmp(tally->head_hash, trailer->head_hash, IMAGE_HASH_SIZE))
         return image_corrupt(error, name, offset, "the trailer belongs to other segments");
-    return trailer_compare_totals(trailer, tally, name, offset, error);
+    if (said->disk_bytes != seen->disk_bytes || said->data_bytes != seen->data_bytes ||
+        said->zero_bytes != seen->zero_bytes || said->unused_bytes != seen->unused_bytes ||
+        said->unreadable_bytes != seen->unreadable_bytes || said->chunks != seen->chunks ||
+        said->segments != seen->segments || said->volumes != seen->volumes)
+        return image_corrupt(error, name, offset, "the trailer's totals are wrong");
+    return 0;
 }
 
 void seek_table_ends(uint64_t frames, uint8_t header[FRAME_SKIP_HEADER], uint8_t footer[SEEK_FOOTER_SIZE])

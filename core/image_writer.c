@@ -446,6 +446,15 @@ uint64_t image_writer_stored(const struct image_writer *writer)
     return writer->image_offset;
 }
 
+size_t image_writer_memory(const struct image_writer *writer)
+{
+    uint64_t pages = (writer->tally.rows + TABLE_ROWS_MAX - 1) / TABLE_ROWS_MAX;
+
+    return sizeof *writer + writer->pieces * sizeof(struct piece) + (size_t)pages * sizeof(struct row_page) +
+           2 * (INDEX_ROOM(SEGMENT_ENTRIES_LIMIT) + SEGMENT_MAPS(SEGMENT_ENTRIES_LIMIT)) +
+           (size_t)(writer->seek.frames * SEEK_ENTRY_SIZE);
+}
+
 void image_writer_destroy(struct image_writer *writer)
 {
     if (!writer)

@@ -39,13 +39,6 @@ static uint8_t *add_bytes(struct assembly *assembly, const void *bytes, size_t s
     return at;
 }
 
-static void add_row(struct assembly *assembly, struct image_row *row)
-{
-    memcpy(row->hash, assembly->chain.last, IMAGE_HASH_SIZE);
-    row_store(assembly->rows + assembly->tally.rows * ROW_SIZE, row);
-    tally_row(&assembly->tally, row);
-}
-
 /* A frame of the old image as the next link of the new one. */
 static uint8_t *add_frame(struct assembly *assembly, const uint8_t *frame, const char *tag)
 {
@@ -60,15 +53,16 @@ static void add_head(struct assembly *assembly, const uint8_t *frame, unsigned k
 {
     size_t size = (size_t)frame_claimed_size(frame);
     uint8_t *copy = add_frame(assembly, frame, TAG_HEAD);
-    struct image_row row = {.kind = kind, .frame = (uint32_t)size, .stored = (uint32_t)size};
 
     store_le32(copy + HEAD_AT_KIND, kind);
     frame_seal(copy, size, &assembly->chain);
-    tally_seek_frame(&assembly->tally, size, 0);
-    if (kind == HEAD_FIRST)
+    assembly->tally.row = assembly->rows + assembly->tally.rows * ROW_SIZE;
+    if (kind == HEAD_FIRST) {
         memcpy(assembly->tally.head_hash, assembly->chain.last, IMAGE_HASH_SIZE);
-    else
-        add_row(assembly, &row);
+        tally_seek_frame(&assembly->tally, size, 0);
+    } else {
+        tally_header(&assembly->tally, kind, 0, size, assembly->chain.last);
+    }
 }
 
 /* Returns the bytes of the old segment. */
@@ -82,13 +76,7 @@ static size_t add_segment(struct assembly *assembly, const uint8_t *frame, uint6
     frame_seal(copy, size, &assembly->chain);
     memcpy(index->frame, copy, size);
     assert_int_equal(index_check(index, &maker.description, disk_offset, "test", 0, NULL), 0);
-    struct image_row row = {.kind = ROW_SEGMENT,
-                            .plain = index->plain,
-                            .stored = (uint32_t)(size + stored),
-                            .frame = (uint32_t)size,
-                            .entries = index->entries,
-                            .region = index->region};
-    add_row(assembly, &row);
+    assembly->tally.row = assembly->rows + assembly->tally.rows * ROW_SIZE;
     tally_index(&assembly->tally, index);
     index_release(index);
     add_bytes(assembly, frame + size, stored);

@@ -205,6 +205,8 @@ static void test_empty_giant(void **state)
     assert_int_equal(image_writer_create(&maker.loop, &store.store, &maker.description, 0, &writer, NULL), 0);
     assert_int_equal(image_writer_add(writer, &run, NULL), 0);
     assert_int_equal(image_writer_finish(writer, &totals, NULL), 0);
+    assert_true(image_writer_memory(writer) > 1024 * 1024);
+    assert_true(image_writer_memory(writer) <= memory_platform_peak());
     image_writer_destroy(writer);
     assert_int_equal(totals.unused_bytes, run.length);
     assert_int_equal(totals.stored_bytes, store.written);
