@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The program on the bare machine: plugs core, fs, drivers and ui together. Knows no firmware; that is behind machine.h. */
+/*
+ * The program on the bare machine: plugs core, fs, drivers and ui together. Knows no firmware; that is
+ * behind machine.h.
+ */
 #include "boot/machine.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "boot/conformance.h"
 #include "boot/self_check.h"
 #include "core/filesystem.h"
 #include "core/partition.h"
@@ -221,14 +225,25 @@ static void take_job_file_words(struct machine *machine, char *text)
 
 /* --- what is to be done --- */
 
-static enum exit_code run_line(struct machine_session *ours, const char *line)
+/* Is this the line's first word? */
+static bool is_command(const char *line, const char *word)
+{
+    size_t length = strlen(word);
+
+    return strncmp(line, word, length) == 0 && (!line[length] || line[length] == ' ' || line[length] == '\t');
+}
+
+static enum exit_code run_line(struct machine_session *ours, char *line)
 {
     enum exit_code code;
 
     machine_reset_cancel(ours->machine);
     platform_log(ours->machine->platform, LOG_INFO, "command: %s", line);
-    if (strcmp(line + strspn(line, " \t"), "self-check") == 0)
+    line += strspn(line, " \t");
+    if (is_command(line, "self-check"))
         code = self_check(ours->machine, ours->session.out) ? EXIT_CODE_DONE : EXIT_CODE_OTHER;
+    else if (is_command(line, "conformance"))
+        code = conformance(ours->machine, ours->session.out, line + strlen("conformance"));
     else
         code = session_run_line(&ours->session, line);
     platform_log(ours->machine->platform, LOG_INFO, "exit code %d", (int)code);
@@ -263,11 +278,12 @@ static bool obey_prompt(struct machine *machine, const char *line)
 
 static enum exit_code prompt(struct machine_session *ours)
 {
-    enum exit_code code = run_line(ours, "list");
-    char line[MACHINE_LINE_MAX];
+    char line[MACHINE_LINE_MAX] = "list";
+    enum exit_code code = run_line(ours, line);
 
-    output_print(ours->session.out, "\nType a command: list, capture, restore, clone, verify, info; help explains them.\n"
-                                    "self-check tries the machine; exit, reboot and poweroff leave.\n");
+    output_print(ours->session.out,
+                 "\nType a command: list, capture, restore, clone, verify, info; help explains them.\n"
+                 "self-check tries the machine; exit, reboot and poweroff leave.\n");
     for (;;) {
         output_print(ours->session.out, "eidolon> ");
         if (!machine_read_line(ours->machine, line, sizeof(line))) {
@@ -301,7 +317,8 @@ int machine_run(struct machine *machine)
                                     .version = EIDOLON_VERSION};
     filesystem_register_all();
     output_print(&console.output, "Eidolon %s\n", EIDOLON_VERSION);
-    platform_log(machine->platform, LOG_INFO, "eidolon %s, %u processors", EIDOLON_VERSION, machine->platform->processors);
+    platform_log(machine->platform, LOG_INFO, "eidolon %s, %u processors", EIDOLON_VERSION,
+                 machine->platform->processors);
     machine_take_words(machine, machine->command);
     if (machine->command[strspn(machine->command, " \t")]) {
         code = run_line(&ours, machine->command);
