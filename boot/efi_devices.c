@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Finding the machine's disks: connect what may be one, take the controllers that we drive ourselves, publish their disks
- * to the firmware, and reach every other disk through the firmware's block I/O. At the end all of it goes back.
+ * Finding the machine's disks: connect what may be one, take the controllers that we drive ourselves,
+ * publish their disks to the firmware, and reach every other disk through the firmware's block I/O. At the
+ * end all of it goes back.
  */
 #include "boot/efi_devices.h"
 
@@ -112,7 +113,8 @@ static void find_boot_disk(struct device_set *set)
     for (UINTN i = 0; i < count && !set->boot_disk[0]; i++) {
         EFI_BLOCK_IO *io = firmware_handle_protocol(firmware, handles[i], &block_io_guid);
         EFI_DEVICE_PATH *disk_path = path_of_handle(firmware, handles[i]);
-        if (!io || !io->Media || io->Media->LogicalPartition || !disk_path || !path_begins_with(set->boot_path, disk_path))
+        if (!io || !io->Media || io->Media->LogicalPartition || !disk_path ||
+            !path_begins_with(set->boot_path, disk_path))
             continue;
         struct firmware_disk disk = {.firmware = firmware, .handle = handles[i], .io = io, .path = disk_path};
         firmware_disk_identify(firmware, &disk);
@@ -148,8 +150,8 @@ static void attach(struct device_set *set, const struct native_driver *driver, s
     int status = driver->attach(set->loop, pci, set->registry, &native->controller, &error);
     if (status) {
         platform_log(platform, LOG_WARNING, "%s controller %02x:%02x.%x is left to the firmware: %s%s%s", driver->name,
-                     pci->bus, pci->device, pci->function, error_code_name((enum error_code)-status), error.detail[0] ? ", " : "",
-                     error.detail);
+                     pci->bus, pci->device, pci->function, error_code_name((enum error_code) - status),
+                     error.detail[0] ? ", " : "", error.detail);
         platform_release(platform, native);
         return;
     }
@@ -233,7 +235,8 @@ static bool warn_of_raid(struct pci_device *pci, void *context)
         if (firmware_disk_of(device) && path_begins_with(firmware_disk_of(device)->path, path))
             return true;
     platform_log(machine->platform, LOG_WARNING,
-                 "the storage controller %04x:%04x is in RAID mode and shows no disk; set it to AHCI or NVMe (no RAID, RST, VMD) "
+                 "the storage controller %04x:%04x is in RAID mode and shows no disk; set it to AHCI or NVMe (no RAID, "
+                 "RST, VMD) "
                  "in the firmware's setup to see its disks",
                  pci->vendor_id, pci->device_id);
     return true;
@@ -281,7 +284,8 @@ int machine_devices_start(struct machine *machine, struct error *error)
     for (struct block_device *device = set->registry->first; device; device = device->registry_next) {
         struct error why = {0};
         if (device_publish(set, device, false, &why) != 0)
-            platform_log(machine->platform, LOG_WARNING, "%s is not shown to the firmware: %s", device->name, why.detail);
+            platform_log(machine->platform, LOG_WARNING, "%s is not shown to the firmware: %s", device->name,
+                         why.detail);
     }
     for (struct block_device *device = set->registry->first; device; device = device->registry_next)
         log_disk(machine, device);
@@ -353,13 +357,17 @@ static void disconnect_partitions(struct device_set *set, struct block_device *d
         EFI_BLOCK_IO *io = firmware_handle_protocol(set->firmware, handles[i], &block_io_guid);
         EFI_DEVICE_PATH *path = path_of_handle(set->firmware, handles[i]);
         bool spared = set->store_users && handles[i] == set->store_volume;
-        if (!spared && io && io->Media && io->Media->LogicalPartition && path && devices_disk_of_path(set, path) == device)
+        if (!spared && io && io->Media && io->Media->LogicalPartition && path &&
+            devices_disk_of_path(set, path) == device)
             set->firmware->boot->DisconnectController(handles[i], NULL, NULL);
     }
     firmware_free(set->firmware, handles);
 }
 
-/* The partition and file system drivers let go of the whole disk; its own driver stays. They use its disk I/O. */
+/*
+ * The partition and file system drivers let go of the whole disk; its own driver stays. They use its disk
+ * I/O.
+ */
 static void disconnect_disk(struct device_set *set, const struct firmware_disk *disk)
 {
     EFI_GUID disk_io_guid = EFI_DISK_IO_PROTOCOL_GUID;

@@ -15,22 +15,25 @@ struct device_set {
     struct native_controller *controllers;
     bool started;
     struct published *published;
-    EFI_DEVICE_PATH *boot_path;         /* of the volume that the application came from; NULL: none that is a disk's */
-    char boot_disk[BLOCK_NAME_MAX];     /* the stable name of its disk; empty: none */
-    struct block_device *store_disk;    /* where the open image stores lie; valid while store_users > 0 */
+    EFI_DEVICE_PATH *boot_path;      /* of the volume that the application came from; NULL: none that is a disk's */
+    char boot_disk[BLOCK_NAME_MAX];  /* the stable name of its disk; empty: none */
+    struct block_device *store_disk; /* where the open image stores lie; valid while store_users > 0 */
     EFI_HANDLE store_volume;
-    struct block_device *target;        /* the firmware's drivers have let go of it */
+    struct block_device *target; /* the firmware's drivers have let go of it */
     unsigned store_users;
 };
 
-/* The disk below a handle's device path: whose it is, ours (published) or the firmware's. NULL: not one of ours. */
+/*
+ * The disk below a handle's device path: whose it is, ours (published) or the firmware's. NULL: not one of
+ * ours.
+ */
 struct block_device *devices_disk_of_path(struct device_set *set, const EFI_DEVICE_PATH *path);
 
 /* --- efi_publish.c --- */
 /*
- * Shows a disk of ours to the firmware, whose partition and file system drivers then find it. writable: its volumes may be written
- * to (the boot stick, an image's volume). Already published: changes writable if need be. The firmware's calls may arrive at any depth
- * and at raised TPL: they reap, never dispatch.
+ * Shows a disk of ours to the firmware, whose partition and file system drivers then find it. writable: its
+ * volumes may be written to (the boot stick, an image's volume). Already published: changes writable if
+ * need be. The firmware's calls may arrive at any depth and at raised TPL: they reap, never dispatch.
  */
 int device_publish(struct device_set *set, struct block_device *device, bool writable, struct error *error);
 /* Takes it back; the firmware's handles on it are gone then. Not published: nothing to do. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who a disk of the firmware is: bus, model, serial and firmware revision from EFI_DISK_INFO and USB descriptors, and the stable name made of
- * them. The names are those that our own drivers give to the same disks, so that a job file works with either.
+ * Who a disk of the firmware is: bus, model, serial and firmware revision from EFI_DISK_INFO and USB
+ * descriptors, and the stable name made of them. The names are those that our own drivers give to the same
+ * disks, so that a job file works with either.
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,19 +19,31 @@
 
 #define INTERFACE_AHCI                                                                                                 \
     {                                                                                                                  \
-        0x9e498932, 0x4abc, 0x45af, { 0xa3, 0x4d, 0x02, 0x47, 0x78, 0x7b, 0xe7, 0xc6 }                                 \
+        0x9e498932, 0x4abc, 0x45af,                                                                                    \
+        {                                                                                                              \
+            0xa3, 0x4d, 0x02, 0x47, 0x78, 0x7b, 0xe7, 0xc6                                                             \
+        }                                                                                                              \
     }
 #define INTERFACE_IDE                                                                                                  \
     {                                                                                                                  \
-        0x5e948fe3, 0x26d3, 0x42b5, { 0xaf, 0x17, 0x61, 0x02, 0x87, 0x18, 0x8d, 0xec }                                 \
+        0x5e948fe3, 0x26d3, 0x42b5,                                                                                    \
+        {                                                                                                              \
+            0xaf, 0x17, 0x61, 0x02, 0x87, 0x18, 0x8d, 0xec                                                             \
+        }                                                                                                              \
     }
 #define INTERFACE_SCSI                                                                                                 \
     {                                                                                                                  \
-        0x08f74baa, 0xea36, 0x41d9, { 0x95, 0x21, 0x21, 0xa7, 0x0f, 0x87, 0x80, 0xbc }                                 \
+        0x08f74baa, 0xea36, 0x41d9,                                                                                    \
+        {                                                                                                              \
+            0x95, 0x21, 0x21, 0xa7, 0x0f, 0x87, 0x80, 0xbc                                                             \
+        }                                                                                                              \
     }
 #define INTERFACE_USB                                                                                                  \
     {                                                                                                                  \
-        0xcb871572, 0xc11a, 0x47b5, { 0xb4, 0x92, 0x67, 0x5e, 0xaf, 0xa7, 0x77, 0x27 }                                 \
+        0xcb871572, 0xc11a, 0x47b5,                                                                                    \
+        {                                                                                                              \
+            0xb4, 0x92, 0x67, 0x5e, 0xaf, 0xa7, 0x77, 0x27                                                             \
+        }                                                                                                              \
     }
 
 /* NVMe namespace node, UEFI 2.10, section 10.3.4.15. */
@@ -87,7 +100,8 @@ static void read_disk_info(struct firmware *firmware, struct firmware_disk *disk
         if (!EFI_ERROR(info->identify(info, data, &size)))
             read_ata_identity(device, data);
         device->bus = BUS_SATA;
-    } else if (is_guid(&info->interface, (EFI_GUID)INTERFACE_SCSI) || is_guid(&info->interface, (EFI_GUID)INTERFACE_USB)) {
+    } else if (is_guid(&info->interface, (EFI_GUID)INTERFACE_SCSI) ||
+               is_guid(&info->interface, (EFI_GUID)INTERFACE_USB)) {
         size = 96;
         if (!EFI_ERROR(info->inquiry(info, data, &size)))
             read_scsi_identity(device, data);
@@ -95,7 +109,10 @@ static void read_disk_info(struct firmware *firmware, struct firmware_disk *disk
     platform_release(&firmware->platform, data);
 }
 
-/* The controller's identity, by an Identify command through the firmware: its disk information tells of the namespace alone. */
+/*
+ * The controller's identity, by an Identify command through the firmware: its disk information tells of the
+ * namespace alone.
+ */
 static void read_nvme(struct firmware *firmware, struct firmware_disk *disk, EFI_HANDLE controller)
 {
     EFI_GUID guid = EFI_NVM_EXPRESS_PASS_THRU_PROTOCOL_GUID;
@@ -103,7 +120,8 @@ static void read_nvme(struct firmware *firmware, struct firmware_disk *disk, EFI
     EFI_PHYSICAL_ADDRESS page = 0;
     UINT32 completion[4] = {0};
     struct efi_nvme_command command = {.opcode = NVME_IDENTIFY, .valid = NVME_WORD_10_VALID};
-    struct efi_nvme_packet packet = {.timeout = 50000000, .data_size = 4096, .command = &command, .completion = completion};
+    struct efi_nvme_packet packet = {
+        .timeout = 50000000, .data_size = 4096, .command = &command, .completion = completion};
 
     if (!nvme || EFI_ERROR(firmware->boot->AllocatePages(AllocateAnyPages, EfiLoaderData, 1, &page)))
         return;
@@ -144,14 +162,18 @@ static EFI_HANDLE parent_with(struct firmware *firmware, EFI_DEVICE_PATH *path, 
     return EFI_ERROR(firmware->boot->LocateDevicePath(guid, &rest, &handle)) ? NULL : handle;
 }
 
-/* Where the disk is plugged in: the best name of one without a serial. Such a name changes only with the plug. */
+/*
+ * Where the disk is plugged in: the best name of one without a serial. Such a name changes only with the
+ * plug.
+ */
 static void place_text(const EFI_DEVICE_PATH *path, char *text, size_t size)
 {
     const EFI_DEVICE_PATH *node = path;
     size_t used = 0, total = path_size(path), at = 0;
 
     text[0] = 0;
-    for (; at + 4 <= total && !IsDevicePathEndType(node) && used + 12 < size; node = (const void *)((const UINT8 *)path + at)) {
+    for (; at + 4 <= total && !IsDevicePathEndType(node) && used + 12 < size;
+         node = (const void *)((const UINT8 *)path + at)) {
         UINT8 type = DevicePathType(node), subtype = DevicePathSubType(node);
         const UINT8 *data = (const UINT8 *)(node + 1);
         size_t length = DevicePathNodeLength(node);
@@ -198,7 +220,8 @@ static const char *bus_prefix(struct firmware *firmware, struct firmware_disk *d
 static void make_name_text(char *text)
 {
     for (; *text; text++)
-        if (*text <= ' ' || *text == '#' || *text == '/' || *text == ':' || *text == '\\' || *text == '"' || *text > '~')
+        if (*text <= ' ' || *text == '#' || *text == '/' || *text == ':' || *text == '\\' || *text == '"' ||
+            *text > '~')
             *text = '_';
 }
 

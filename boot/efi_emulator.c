@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What tests on an emulated machine say and hear: QEMU's firmware configuration device (docs/specs/fw_cfg of QEMU) gives a
- * command, the debug exit port takes the exit code. None of it is touched on a machine without the debug console.
+ * What tests on an emulated machine say and hear: QEMU's firmware configuration device (docs/specs/fw_cfg
+ * of QEMU) gives a command, the debug exit port takes the exit code. None of it is touched on a machine
+ * without the debug console.
  */
 #include <string.h>
 

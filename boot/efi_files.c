@@ -29,8 +29,8 @@ static bool same_partition(const EFI_DEVICE_PATH *a, const EFI_DEVICE_PATH *b)
 }
 
 /*
- * The handle of the boot volume may be another one by now, and its path too when its controller is ours: then it is the same partition of
- * the disk that has the boot disk's name.
+ * The handle of the boot volume may be another one by now, and its path too when its controller is ours:
+ * then it is the same partition of the disk that has the boot disk's name.
  */
 static bool is_boot_volume(const struct firmware_volume *volume, void *context)
 {
@@ -81,7 +81,8 @@ static int find_volume(struct machine *machine, const char *name, struct firmwar
     }
     firmware_volume_find(machine->firmware, &unused, has_name, &search);
     if (!search.matches)
-        return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK, "there is no volume of this name");
+        return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK,
+                         "there is no volume of this name");
     if (search.matches > 1)
         return error_set(error, ERROR_AMBIGUOUS, OPERATION_OPEN, name, ERROR_NO_BLOCK, "%u volumes have this name",
                          search.matches);

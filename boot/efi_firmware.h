@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The firmware as the files of this folder that include efi.h see it. Everything else talks to machine.h or core/platform.h.
+ * The firmware as the files of this folder that include efi.h see it. Everything else talks to machine.h or
+ * core/platform.h.
  *
  * Boot services are called on the boot processor only, at TPL_APPLICATION unless a line says otherwise.
  */
@@ -9,8 +10,8 @@
 
 #include <efi.h>
 
-#include "boot/machine.h"
 #include "boot/efi_protocols.h"
+#include "boot/machine.h"
 #include "core/error.h"
 #include "core/platform.h"
 
@@ -24,7 +25,7 @@ struct processor_state {
     bool vectors; /* CR4.OSXSAVE and XCR0 were set by us */
 };
 
-struct worker_pool; /* efi_workers.c */
+struct worker_pool;  /* efi_workers.c */
 struct pci_function; /* efi_pci.c */
 
 struct firmware {
@@ -107,6 +108,8 @@ bool firmware_read_key(struct firmware *firmware, EFI_INPUT_KEY *key, UINT64 dea
 /* efi_processor.c. Any processor. */
 void processor_prepare(struct processor_state *saved);
 void processor_restore(const struct processor_state *saved);
+/* Calls entry(argument) on another stack of `size` bytes (a multiple of 16, aligned to 16). */
+void processor_run_on_stack(void *stack, size_t size, void (*entry)(void *argument), void *argument);
 
 /* efi_workers.c */
 void firmware_workers_count(struct firmware *firmware); /* sets platform.processors */

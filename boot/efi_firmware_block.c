@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The firmware's block I/O (UEFI 2.10, section 13.9) as a block device: the way to every disk that no driver of ours serves.
+ * The firmware's block I/O (UEFI 2.10, section 13.9) as a block device: the way to every disk that no
+ * driver of ours serves.
  *
- * Each call blocks until the disk has answered, so one bounded request is carried out per poll. Firmware was seen to say success for
- * reads that failed: every block of the target carries a random mark before the call, and one that is still there was not read.
+ * Each call blocks until the disk has answered, so one bounded request is carried out per poll. Firmware
+ * was seen to say success for reads that failed: every block of the target carries a random mark before the
+ * call, and one that is still there was not read.
  */
 #include <string.h>
 
@@ -132,7 +134,8 @@ static int carry_out(struct firmware_disk *disk, struct block_request *request, 
     case BLOCK_READ:
         return disk_read(disk, request, status);
     case BLOCK_WRITE:
-        *status = disk->io->WriteBlocks(disk->io, disk->media_id, request->lba, request_size(request), request_data(request));
+        *status =
+            disk->io->WriteBlocks(disk->io, disk->media_id, request->lba, request_size(request), request_data(request));
         return firmware_error(*status);
     case BLOCK_FLUSH:
         *status = disk->io->FlushBlocks(disk->io);
@@ -220,8 +223,8 @@ static bool read_geometry(struct firmware_disk *disk)
         return false;
     geometry->logical_block = media->BlockSize;
     geometry->physical_block = media->BlockSize;
-    if (disk->io->Revision >= EFI_BLOCK_IO_PROTOCOL_REVISION2 && is_power_of_two(media->LogicalBlocksPerPhysicalBlock) &&
-        media->LogicalBlocksPerPhysicalBlock <= 4096)
+    if (disk->io->Revision >= EFI_BLOCK_IO_PROTOCOL_REVISION2 &&
+        is_power_of_two(media->LogicalBlocksPerPhysicalBlock) && media->LogicalBlocksPerPhysicalBlock <= 4096)
         geometry->physical_block = media->BlockSize * media->LogicalBlocksPerPhysicalBlock;
     geometry->block_count = media->LastBlock + 1;
     geometry->max_transfer = FIRMWARE_MAX_TRANSFER;

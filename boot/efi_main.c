@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the firmware comes in. The application stays in boot services from here to its end: it sets the platform up, lets machine.c run
- * the command, and leaves the machine as it was found.
+ * Where the firmware comes in. The application stays in boot services from here to its end: it sets the
+ * platform up, lets machine.c run the command, and leaves the machine as it was found.
  */
 #include <eidolon_musl.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "core/library.h"
 #include "version.h"
 
+#define MAIN_STACK (512u * 1024)
 #define LOAD_OPTIONS_UNITS (MACHINE_LINE_MAX - 1)
 
 /* Too big for the firmware's stack, and there is one machine only. */
@@ -53,8 +54,9 @@ static bool begins_like_a_command(const char *line)
 }
 
 /*
- * Load options are text from the shell and from boot options that were made for us. Firmware puts other things there too (a description, a
- * binary mark of its own): what does not look like text, and like a command, is none.
+ * Load options are text from the shell and from boot options that were made for us. Firmware puts other
+ * things there too (a description, a binary mark of its own): what does not look like text, and like a
+ * command, is none.
  */
 static void read_load_options(struct firmware *firmware, EFI_LOADED_IMAGE *loaded, char *command, size_t size)
 {
@@ -98,6 +100,31 @@ _Noreturn void machine_panic(const char *message)
         processor_pause();
 }
 
+struct machine_call {
+    struct machine *machine;
+    int code;
+};
+
+static void call_machine(void *argument)
+{
+    struct machine_call *call = argument;
+
+    call->code = machine_run(call->machine);
+}
+
+/* On a stack of our own with a guard: the firmware promises 128 KiB and may have used some of it. */
+static int run_machine(struct firmware *firmware, struct machine *machine)
+{
+    struct machine_call call = {.machine = machine};
+    void *stack = firmware_allocate_guarded(&firmware->platform, MAIN_STACK);
+
+    if (!stack)
+        return machine_run(machine);
+    processor_run_on_stack(stack, MAIN_STACK, call_machine, &call);
+    firmware_release_guarded(&firmware->platform, stack, MAIN_STACK);
+    return call.code;
+}
+
 static void leave(struct firmware *firmware, enum machine_end end)
 {
     if (end == END_REBOOT)
@@ -130,7 +157,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     if (!emulator_text(firmware, "opt/eidolon/command", machine->command, sizeof(machine->command)) && loaded)
         read_load_options(firmware, loaded, machine->command, sizeof(machine->command));
 
-    int code = machine_run(machine);
+    int code = run_machine(firmware, machine);
 
     machine_devices_forget(machine);
     enum machine_end end = machine->end;

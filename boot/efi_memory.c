@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Memory: small pieces from the firmware's pool, stacks with a guard below, buffers for devices from whole pages. */
+/*
+ * Memory: small pieces from the firmware's pool, stacks with a guard below, buffers for devices from whole
+ * pages.
+ */
 #include <string.h>
 
 #include "boot/efi_firmware.h"
@@ -45,7 +48,10 @@ void firmware_release(struct platform *platform, void *memory)
     firmware_of(platform)->boot->FreePool(head->raw);
 }
 
-/* The page below `memory`: unreadable where the firmware offers that, else a pattern that is looked at on release. */
+/*
+ * The page below `memory`: unreadable where the firmware offers that, else a pattern that is looked at on
+ * release.
+ */
 static void guard_set(struct firmware *firmware, UINT64 *guard)
 {
     for (size_t i = 0; i < PAGE / sizeof(*guard); i++)
@@ -97,7 +103,8 @@ int firmware_buffer_allocate(struct platform *platform, size_t size, struct buff
     memset(buffer, 0, sizeof(*buffer));
     if (!size || size > SIZE_MAX / 2)
         return -ERROR_NO_MEMORY;
-    if (EFI_ERROR(firmware_of(platform)->boot->AllocatePages(AllocateAnyPages, EfiLoaderData, PAGES_OF(size), &address)))
+    if (EFI_ERROR(
+            firmware_of(platform)->boot->AllocatePages(AllocateAnyPages, EfiLoaderData, PAGES_OF(size), &address)))
         return -ERROR_NO_MEMORY;
     buffer->platform = platform;
     buffer->data = (void *)address;

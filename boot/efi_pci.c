@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PCI functions through the firmware's PciIo (UEFI 2.10, section 14.4): finding them, taking them from the firmware's drivers and giving
- * them back, configuration space, registers, and device addresses of buffers.
+ * PCI functions through the firmware's PciIo (UEFI 2.10, section 14.4): finding them, taking them from the
+ * firmware's drivers and giving them back, configuration space, registers, and device addresses of buffers.
  */
 #include <string.h>
 
@@ -113,18 +113,22 @@ int firmware_pci_claim(struct pci_device *device, struct error *error)
     if (device->claimed)
         return error_set(error, ERROR_BUSY, OPERATION_OPEN, "", ERROR_NO_BLOCK, "the controller is already taken");
     if (EFI_ERROR(io->Attributes(io, EfiPciIoAttributeOperationGet, 0, &function->attributes)))
-        return error_set(error, ERROR_IO, OPERATION_OPEN, "", ERROR_NO_BLOCK, "the controller's attributes cannot be read");
+        return error_set(error, ERROR_IO, OPERATION_OPEN, "", ERROR_NO_BLOCK,
+                         "the controller's attributes cannot be read");
     firmware->boot->DisconnectController(function->handle, NULL, NULL);
-    EFI_STATUS status = firmware->boot->OpenProtocol(function->handle, &pci_io_guid, &interface, firmware->image,
-                                                     function->handle,
-                                                     EFI_OPEN_PROTOCOL_BY_DRIVER | EFI_OPEN_PROTOCOL_EXCLUSIVE);
+    EFI_STATUS status =
+        firmware->boot->OpenProtocol(function->handle, &pci_io_guid, &interface, firmware->image, function->handle,
+                                     EFI_OPEN_PROTOCOL_BY_DRIVER | EFI_OPEN_PROTOCOL_EXCLUSIVE);
     if (EFI_ERROR(status)) {
         firmware->boot->ConnectController(function->handle, NULL, NULL, TRUE);
         return error_set(error, ERROR_BUSY, OPERATION_OPEN, "", ERROR_NO_BLOCK,
                          "the firmware's driver does not let go of the controller");
     }
     device->claimed = true;
-    /* Its driver's stop may have put them back; one by one, for 64-bit addressing is not everybody's (then Map bounces). */
+    /*
+     * Its driver's stop may have put them back; one by one, for 64-bit addressing is not everybody's (then
+     * Map bounces).
+     */
     if (EFI_ERROR(change_attributes(io, EfiPciIoAttributeOperationEnable, EFI_PCI_IO_ATTRIBUTE_MEMORY)) ||
         EFI_ERROR(change_attributes(io, EfiPciIoAttributeOperationEnable, EFI_PCI_IO_ATTRIBUTE_BUS_MASTER))) {
         firmware_pci_release(device);
@@ -146,7 +150,8 @@ void firmware_pci_release(struct pci_device *device)
 {
     struct pci_function *function = function_of(device);
     struct firmware *firmware = firmware_of(device->platform);
-    const UINT64 ours = EFI_PCI_IO_ATTRIBUTE_MEMORY | EFI_PCI_IO_ATTRIBUTE_BUS_MASTER | EFI_PCI_IO_ATTRIBUTE_DUAL_ADDRESS_CYCLE;
+    const UINT64 ours =
+        EFI_PCI_IO_ATTRIBUTE_MEMORY | EFI_PCI_IO_ATTRIBUTE_BUS_MASTER | EFI_PCI_IO_ATTRIBUTE_DUAL_ADDRESS_CYCLE;
 
     if (!device->claimed)
         return;
@@ -179,8 +184,8 @@ struct address_descriptor {
 #define ADDRESS_DESCRIPTOR_MEMORY 0
 
 /*
- * The size of the memory region that begins at `address`. Firmware counts 64-bit BARs as one, so its numbers are not the
- * registers': the address is what is looked for.
+ * The size of the memory region that begins at `address`. Firmware counts 64-bit BARs as one, so its
+ * numbers are not the registers': the address is what is looked for.
  */
 static UINT64 region_size(struct firmware *firmware, EFI_PCI_IO_PROTOCOL *io, UINT64 address, UINT8 *index)
 {

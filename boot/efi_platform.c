@@ -13,12 +13,17 @@ int firmware_error(EFI_STATUS status)
         EFI_STATUS status;
         enum error_code code;
     } codes[] = {
-        {EFI_OUT_OF_RESOURCES, ERROR_NO_MEMORY}, {EFI_TIMEOUT, ERROR_TIMEOUT},
-        {EFI_NO_MEDIA, ERROR_GONE},              {EFI_MEDIA_CHANGED, ERROR_GONE},
+        {EFI_OUT_OF_RESOURCES, ERROR_NO_MEMORY},
+        {EFI_TIMEOUT, ERROR_TIMEOUT},
+        {EFI_NO_MEDIA, ERROR_GONE},
+        {EFI_MEDIA_CHANGED, ERROR_GONE},
         {EFI_WRITE_PROTECTED, ERROR_WRITE_PROTECTED},
-        {EFI_ACCESS_DENIED, ERROR_WRITE_PROTECTED}, {EFI_VOLUME_FULL, ERROR_NO_SPACE},
-        {EFI_NOT_FOUND, ERROR_NOT_FOUND},        {EFI_VOLUME_CORRUPTED, ERROR_CORRUPT},
-        {EFI_UNSUPPORTED, ERROR_UNSUPPORTED},    {EFI_CRC_ERROR, ERROR_MEDIUM},
+        {EFI_ACCESS_DENIED, ERROR_WRITE_PROTECTED},
+        {EFI_VOLUME_FULL, ERROR_NO_SPACE},
+        {EFI_NOT_FOUND, ERROR_NOT_FOUND},
+        {EFI_VOLUME_CORRUPTED, ERROR_CORRUPT},
+        {EFI_UNSUPPORTED, ERROR_UNSUPPORTED},
+        {EFI_CRC_ERROR, ERROR_MEDIUM},
     };
 
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
@@ -67,7 +72,10 @@ void firmware_free(struct firmware *firmware, void *pool)
         firmware->boot->FreePool(pool);
 }
 
-/* --- randomness: xoshiro256** (public domain algorithm by Blackman and Vigna) over whatever the machine has to seed it --- */
+/*
+ * --- randomness: xoshiro256** (public domain algorithm by Blackman and Vigna) over whatever the machine
+ * has to seed it ---
+ */
 
 static UINT64 rotate(UINT64 value, unsigned bits)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The floating point and vector state of a processor. Firmware leaves SSE usable on the boot processor, often nothing sane on the
- * others, and AVX off on all: CR4.OSXSAVE and XCR0 say so to whoever asks CPUID (BLAKE3 does). Interrupt handlers of the
- * firmware save the SSE state alone and use no AVX, so what AVX adds survives them.
+ * The floating point and vector state of a processor. Firmware leaves SSE usable on the boot processor,
+ * often nothing sane on the others, and AVX off on all: CR4.OSXSAVE and XCR0 say so to whoever asks CPUID
+ * (BLAKE3 does). Interrupt handlers of the firmware save the SSE state alone and use no AVX, so what AVX
+ * adds survives them.
  */
 #include <cpuid.h>
 
@@ -94,4 +95,20 @@ void processor_restore(const struct processor_state *saved)
     __asm__ volatile("ldmxcsr %0" : : "m"(saved->mxcsr));
     write_cr4(saved->cr4);
     write_cr0(saved->cr0);
+}
+
+void processor_run_on_stack(void *stack, size_t size, void (*entry)(void *argument), void *argument)
+{
+    UINT8 *top = (UINT8 *)stack + size;
+
+    /* rbx keeps the old stack over the call; the entry follows the System V convention. */
+    __asm__ volatile("movq %%rsp, %%rbx\n\t"
+                     "movq %0, %%rsp\n\t"
+                     "callq *%1\n\t"
+                     "movq %%rbx, %%rsp"
+                     : "+r"(top), "+r"(entry), "+D"(argument)
+                     :
+                     : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1",
+                       "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
+                       "xmm13", "xmm14", "xmm15");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Protocols that gnu-efi 3.0.15 has no declarations for: MP services (Platform Initialization specification 1.7, volume 2,
- * section 13.4), disk information (same, volume 5, section 12.10), USB I/O, NVMe pass through, memory attributes
- * (UEFI 2.10, sections 17.2.4, 13.15, 37.7). Names are the specifications'.
+ * Protocols that gnu-efi 3.0.15 has no declarations for: MP services (Platform Initialization specification
+ * 1.7, volume 2, section 13.4), disk information (same, volume 5, section 12.10), USB I/O, NVMe pass
+ * through, memory attributes (UEFI 2.10, sections 17.2.4, 13.15, 37.7). Names are the specifications'.
  */
 #ifndef BOOT_EFI_PROTOCOLS_H
 #define BOOT_EFI_PROTOCOLS_H
@@ -11,7 +11,10 @@
 
 #define EFI_MP_SERVICES_PROTOCOL_GUID                                                                                  \
     {                                                                                                                  \
-        0x3fdda605, 0xa76e, 0x4f46, { 0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08 }                                 \
+        0x3fdda605, 0xa76e, 0x4f46,                                                                                    \
+        {                                                                                                              \
+            0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08                                                             \
+        }                                                                                                              \
     }
 
 #define PROCESSOR_AS_BSP_BIT 0x1u
@@ -45,7 +48,10 @@ struct efi_mp_services {
 
 #define EFI_DISK_INFO_PROTOCOL_GUID                                                                                    \
     {                                                                                                                  \
-        0xd432a67f, 0x14dc, 0x484b, { 0xb3, 0xbb, 0x3f, 0x02, 0x91, 0x84, 0x93, 0x27 }                                 \
+        0xd432a67f, 0x14dc, 0x484b,                                                                                    \
+        {                                                                                                              \
+            0xb3, 0xbb, 0x3f, 0x02, 0x91, 0x84, 0x93, 0x27                                                             \
+        }                                                                                                              \
     }
 
 struct efi_disk_info {
@@ -58,7 +64,10 @@ struct efi_disk_info {
 
 #define EFI_USB_IO_PROTOCOL_GUID                                                                                       \
     {                                                                                                                  \
-        0x2b2f68d6, 0x0cd2, 0x44cf, { 0x8e, 0x8b, 0xbb, 0xa2, 0x0b, 0x1b, 0x5b, 0x75 }                                 \
+        0x2b2f68d6, 0x0cd2, 0x44cf,                                                                                    \
+        {                                                                                                              \
+            0x8e, 0x8b, 0xbb, 0xa2, 0x0b, 0x1b, 0x5b, 0x75                                                             \
+        }                                                                                                              \
     }
 
 /* USB 2.0, table 9-8. */
@@ -82,7 +91,10 @@ struct efi_usb_io {
 
 #define EFI_NVM_EXPRESS_PASS_THRU_PROTOCOL_GUID                                                                        \
     {                                                                                                                  \
-        0x52c78312, 0x8edc, 0x4233, { 0x98, 0xf2, 0x1a, 0x1a, 0xa5, 0xe3, 0x88, 0xa5 }                                 \
+        0x52c78312, 0x8edc, 0x4233,                                                                                    \
+        {                                                                                                              \
+            0x98, 0xf2, 0x1a, 0x1a, 0xa5, 0xe3, 0x88, 0xa5                                                             \
+        }                                                                                                              \
     }
 
 struct efi_nvme_command {
@@ -113,7 +125,10 @@ struct efi_nvme_pass_thru {
 
 #define EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID                                                                             \
     {                                                                                                                  \
-        0xf4560cf6, 0x40ec, 0x4b4a, { 0xa1, 0x92, 0xbf, 0x1d, 0x57, 0xd0, 0xb1, 0x89 }                                 \
+        0xf4560cf6, 0x40ec, 0x4b4a,                                                                                    \
+        {                                                                                                              \
+            0xa1, 0x92, 0xbf, 0x1d, 0x57, 0xd0, 0xb1, 0x89                                                             \
+        }                                                                                                              \
     }
 
 struct efi_memory_attribute {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Our disks as the firmware's: EFI_BLOCK_IO on a handle of its own, with a vendor device path. The firmware's partition and FAT
- * drivers bind on top of it, so the boot stick and FAT volumes stay usable after a controller has been taken over.
+ * Our disks as the firmware's: EFI_BLOCK_IO on a handle of its own, with a vendor device path. The
+ * firmware's partition and FAT drivers bind on top of it, so the boot stick and FAT volumes stay usable
+ * after a controller has been taken over.
  *
- * A call may come from inside anything, at raised TPL: from a file write that a stream's poll makes, from the firmware's own events. It
- * submits a request of its own slots, polls that one device until the request has ended, and dispatches nothing.
+ * A call may come from inside anything, at raised TPL: from a file write that a stream's poll makes, from
+ * the firmware's own events. It submits a request of its own slots, polls that one device until the request
+ * has ended, and dispatches nothing.
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +20,10 @@
 /* Vendor node (UEFI 2.10, section 10.3.2.5): made for this application, then the disk's name. */
 #define EIDOLON_DISK_GUID                                                                                              \
     {                                                                                                                  \
-        0x6f8c3d52, 0x0c1e, 0x4b7a, { 0x9d, 0x43, 0xe1, 0xd0, 0x10, 0x6a, 0x57, 0x2b }                                 \
+        0x6f8c3d52, 0x0c1e, 0x4b7a,                                                                                    \
+        {                                                                                                              \
+            0x9d, 0x43, 0xe1, 0xd0, 0x10, 0x6a, 0x57, 0x2b                                                             \
+        }                                                                                                              \
     }
 
 struct published_path {
@@ -92,7 +97,10 @@ static int run_request(struct block_device *device, struct block_request *reques
 
 static struct publish_slot *take_slot(struct published *published)
 {
-    /* An event that broke into the middle of the driver's own work cannot be served: nothing would ever be reaped. */
+    /*
+     * An event that broke into the middle of the driver's own work cannot be served: nothing would ever be
+     * reaped.
+     */
     if (published->device->polling)
         return NULL;
     for (unsigned i = 0; i < PUBLISH_SLOTS; i++) {
@@ -105,8 +113,8 @@ static struct publish_slot *take_slot(struct published *published)
 }
 
 /* Piece by piece through the slot's bounce buffer: the caller's memory is not mapped for the device. */
-static int transfer(struct published *published, struct publish_slot *slot, enum block_operation operation, uint64_t lba,
-                    size_t size, uint8_t *data)
+static int transfer(struct published *published, struct publish_slot *slot, enum block_operation operation,
+                    uint64_t lba, size_t size, uint8_t *data)
 {
     struct block_device *device = published->device;
     size_t most = device->geometry.max_transfer < slot->bounce.size ? device->geometry.max_transfer : slot->bounce.size;
@@ -281,7 +289,8 @@ int device_publish(struct device_set *set, struct block_device *device, bool wri
                                                                 &block_io_guid, &published->io, NULL);
     if (EFI_ERROR(status)) {
         free_published(published);
-        return error_set(error, ERROR_IO, OPERATION_OPEN, device->name, ERROR_NO_BLOCK, "the firmware refuses the disk");
+        return error_set(error, ERROR_IO, OPERATION_OPEN, device->name, ERROR_NO_BLOCK,
+                         "the firmware refuses the disk");
     }
     /* In the list before the firmware's drivers come: they read at once. */
     published->next = set->published;

@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Model and serial number of the machine (SMBIOS 3.6, sections 5.2 and 7.2). The table is the firmware's, and not trusted. */
+/*
+ * Model and serial number of the machine (SMBIOS 3.6, sections 5.2 and 7.2). The table is the firmware's,
+ * and not trusted.
+ */
 #include <string.h>
 
 #include "boot/efi_firmware.h"
 
 #define SMBIOS3_GUID                                                                                                   \
     {                                                                                                                  \
-        0xf2fd1544, 0x9794, 0x4a2c, { 0x99, 0x2e, 0xe5, 0xbb, 0xcf, 0x20, 0xe3, 0x94 }                                 \
+        0xf2fd1544, 0x9794, 0x4a2c,                                                                                    \
+        {                                                                                                              \
+            0x99, 0x2e, 0xe5, 0xbb, 0xcf, 0x20, 0xe3, 0x94                                                             \
+        }                                                                                                              \
     }
 #define SMBIOS_GUID                                                                                                    \
     {                                                                                                                  \
-        0xeb9d2d31, 0x2d88, 0x11d3, { 0x9a, 0x16, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d }                                 \
+        0xeb9d2d31, 0x2d88, 0x11d3,                                                                                    \
+        {                                                                                                              \
+            0x9a, 0x16, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d                                                             \
+        }                                                                                                              \
     }
 #define TYPE_SYSTEM 1
 #define TYPE_END 127

@@ -7,7 +7,10 @@
 
 #define FAT_FILE_MAX 0xffffffffULL
 #define PATH_UNITS 512
-/* One call of the firmware blocks: this is how long the loop is away at the most, about 30 ms on a slow stick. */
+/*
+ * One call of the firmware blocks: this is how long the loop is away at the most, about 30 ms on a slow
+ * stick.
+ */
 #define PIECE (1024u * 1024)
 
 static EFI_GUID file_system_guid = EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID;
@@ -25,7 +28,10 @@ static void read_uuid(struct firmware *firmware, struct firmware_volume *volume)
         return;
     const UINT8 *boot = (const UINT8 *)page;
     if (!EFI_ERROR(io->ReadBlocks(io, io->Media->MediaId, 0, io->Media->BlockSize, (VOID *)page))) {
-        /* FAT specification, section 3: the serial number of FAT32 stands where BPB_FATSz16 is zero, else FAT12/16's. */
+        /*
+         * FAT specification, section 3: the serial number of FAT32 stands where BPB_FATSz16 is zero, else
+         * FAT12/16's.
+         */
         size_t at = boot[22] || boot[23] ? 39 : 67;
         if (boot[510] == 0x55 && boot[511] == 0xaa)
             snprintf(volume->uuid, sizeof(volume->uuid), "%02X%02X-%02X%02X", boot[at + 3], boot[at + 2], boot[at + 1],
@@ -170,8 +176,8 @@ int firmware_file_read(struct firmware *firmware, const struct firmware_volume *
     return 0;
 }
 
-int firmware_file_append(struct firmware *firmware, const struct firmware_volume *volume, const char *path, const void *data,
-                         size_t size)
+int firmware_file_append(struct firmware *firmware, const struct firmware_volume *volume, const char *path,
+                         const void *data, size_t size)
 {
     EFI_FILE *file;
     UINTN written = size;
@@ -287,7 +293,7 @@ static int stream_close_file(struct stream *stream, struct error *error)
     int result = firmware_error(status);
 
     if (result)
-        error_set(error, (enum error_code)-result, OPERATION_FLUSH, stream->name, ERROR_NO_BLOCK,
+        error_set(error, (enum error_code) - result, OPERATION_FLUSH, stream->name, ERROR_NO_BLOCK,
                   "the firmware could not finish the file");
     platform_release(&file->firmware->platform, file);
     return result;
@@ -323,7 +329,7 @@ static int store_error(struct file_store *store, struct error *error, int code, 
                        const char *path, const char *what)
 {
     (void)path;
-    return error_set(error, (enum error_code)-code, operation, store->store.name, ERROR_NO_BLOCK, "%s", what);
+    return error_set(error, (enum error_code) - code, operation, store->store.name, ERROR_NO_BLOCK, "%s", what);
 }
 
 /* Opens for writing only what was not there. */
@@ -341,7 +347,8 @@ static int create_file(struct file_store *store, const char *path, EFI_FILE **fi
     return 0;
 }
 
-static int store_open_volume(struct stream_store *base, unsigned volume, bool write, struct stream **stream, struct error *error)
+static int store_open_volume(struct stream_store *base, unsigned volume, bool write, struct stream **stream,
+                             struct error *error)
 {
     struct file_store *store = (struct file_store *)base;
     char path[PATH_UNITS];
@@ -364,7 +371,8 @@ static int store_open_volume(struct stream_store *base, unsigned volume, bool wr
     struct file_stream *opened = status ? NULL : platform_allocate_zeroed(&store->firmware->platform, sizeof(*opened));
     if (!opened) {
         file->Close(file);
-        return store_error(store, error, status ? status : -ERROR_NO_MEMORY, OPERATION_OPEN, path, "the file cannot be opened");
+        return store_error(store, error, status ? status : -ERROR_NO_MEMORY, OPERATION_OPEN, path,
+                           "the file cannot be opened");
     }
     opened->firmware = store->firmware;
     opened->file = file;
@@ -421,8 +429,9 @@ static void store_close(struct stream_store *base)
     platform_release(&store->firmware->platform, store);
 }
 
-int firmware_store_open(struct loop *loop, struct firmware *firmware, const struct firmware_volume *volume, const char *path,
-                        const char *name, bool write, unsigned *users, struct stream_store **store, struct error *error)
+int firmware_store_open(struct loop *loop, struct firmware *firmware, const struct firmware_volume *volume,
+                        const char *path, const char *name, bool write, unsigned *users, struct stream_store **store,
+                        struct error *error)
 {
     struct file_store *opened = platform_allocate_zeroed(&firmware->platform, sizeof(*opened));
 

@@ -27,7 +27,10 @@ static UINT64 stated_frequency(void)
 
 #define ACPI_20_GUID                                                                                                   \
     {                                                                                                                  \
-        0x8868e871, 0xe4f1, 0x11d3, { 0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81 }                                 \
+        0x8868e871, 0xe4f1, 0x11d3,                                                                                    \
+        {                                                                                                              \
+            0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81                                                             \
+        }                                                                                                              \
     }
 #define PM_TIMER_HZ 3579545u
 #define PM_TIMER_MASK 0xffffffu
@@ -99,7 +102,10 @@ static struct time_sample take_sample(UINT16 port)
     return best;
 }
 
-/* Counter ticks a second by the timer; 0 when it stands still. However long the machine was away in between, both clocks ran on. */
+/*
+ * Counter ticks a second by the timer; 0 when it stands still. However long the machine was away in
+ * between, both clocks ran on.
+ */
 static UINT64 frequency_by_timer(UINT16 port)
 {
     struct time_sample first = take_sample(port), last;
@@ -159,7 +165,10 @@ void firmware_time_start(struct firmware *firmware)
 {
     UINT64 measured = measured_frequency(firmware), stated = stated_frequency();
 
-    /* Some processors state a nominal crystal that their board does not have: believe it only near the measurement. */
+    /*
+     * Some processors state a nominal crystal that their board does not have: believe it only near the
+     * measurement.
+     */
     UINT64 frequency = stated && near(measured, stated) ? stated : measured;
     if (frequency < 1000000)
         frequency = 1000000000; /* a counter that stands still: nothing can be right, but nothing divides by zero */
@@ -200,7 +209,8 @@ int64_t firmware_wall_clock(struct platform *platform)
     if (time.Year < 1990 || time.Year > 9999 || time.Month < 1 || time.Month > 12 || time.Day < 1 || time.Day > 31 ||
         time.Hour > 23 || time.Minute > 59 || time.Second > 59)
         return -1;
-    int64_t seconds = days_of(time.Year, time.Month, time.Day) * 86400 + time.Hour * 3600 + time.Minute * 60 + time.Second;
+    int64_t seconds =
+        days_of(time.Year, time.Month, time.Day) * 86400 + time.Hour * 3600 + time.Minute * 60 + time.Second;
     /* Minutes west of UTC; without one the clock is taken as UTC. */
     if (time.TimeZone >= -1440 && time.TimeZone <= 1440)
         seconds += (int64_t)time.TimeZone * 60;

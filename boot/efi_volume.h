@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Volumes of the firmware's file system driver (FAT): finding one by label, UUID or as the boot stick, and its files as image
- * stores and whole texts.
+ * Volumes of the firmware's file system driver (FAT): finding one by label, UUID or as the boot stick, and
+ * its files as image stores and whole texts.
  */
 #ifndef BOOT_EFI_VOLUME_H
 #define BOOT_EFI_VOLUME_H
@@ -26,15 +26,18 @@ bool firmware_volume_find(struct firmware *firmware, struct firmware_volume *vol
                           bool (*wanted)(const struct firmware_volume *volume, void *context), void *context);
 
 /*
- * An image on a volume: `path` with backslashes, "\pc.eid"; volume 1 on is "\pc.eid.001". Takes nothing over: handles are closed with the
- * store. Folders on the way are made when writing. *store is freed by its close. `users` (may be NULL) is counted up now and
- * down when it is closed.
+ * An image on a volume: `path` with backslashes, "\pc.eid"; volume 1 on is "\pc.eid.001". Takes nothing
+ * over: handles are closed with the store. Folders on the way are made when writing. *store is freed by its
+ * close. `users` (may be NULL) is counted up now and down when it is closed.
  */
 int firmware_store_open(struct loop *loop, struct firmware *firmware, const struct firmware_volume *volume,
                         const char *path, const char *name, bool write, unsigned *users, struct stream_store **store,
                         struct error *error);
 
-/* A whole small file, zero-ended, platform_allocate()d. -ERROR_NOT_FOUND, -ERROR_OUT_OF_RANGE when above `limit`. */
+/*
+ * A whole small file, zero-ended, platform_allocate()d. -ERROR_NOT_FOUND, -ERROR_OUT_OF_RANGE when above
+ * `limit`.
+ */
 int firmware_file_read(struct firmware *firmware, const struct firmware_volume *volume, const char *path, size_t limit,
                        char **text, size_t *size);
 /* Appends and flushes, making the file and its folder if need be. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Workers on application processors (MP services). A processor is started once, which costs the firmware some 10 ms, and then stays
- * in a mailbox loop on a stack of ours until the platform ends. Nothing there calls the firmware.
+ * Workers on application processors (MP services). A processor is started once, which costs the firmware
+ * some 10 ms, and then stays in a mailbox loop on a stack of ours until the platform ends. Nothing there
+ * calls the firmware.
  */
 #include <cpuid.h>
 #include <string.h>
@@ -51,8 +52,9 @@ static void watch_mail(struct worker *worker, uint32_t seen)
 }
 
 /* The life of a worker, on its own stack. */
-static void worker_live(struct worker *worker)
+static void worker_live(void *argument)
 {
+    struct worker *worker = argument;
     struct processor_state saved;
 
     processor_prepare(&saved);
@@ -76,17 +78,8 @@ static void worker_live(struct worker *worker)
 static VOID EFIAPI worker_procedure(VOID *argument)
 {
     struct worker *worker = argument;
-    UINT8 *top = worker->stack + WORKER_STACK;
 
-    __asm__ volatile("movq %%rsp, %%rbx\n\t"
-                     "movq %0, %%rsp\n\t"
-                     "callq *%1\n\t"
-                     "movq %%rbx, %%rsp"
-                     : "+r"(top)
-                     : "r"(worker_live), "D"(worker)
-                     : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2",
-                       "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
-                       "xmm15");
+    processor_run_on_stack(worker->stack, WORKER_STACK, worker_live, worker);
 }
 
 static bool worker_mail_is(struct firmware *firmware, struct worker *worker, uint32_t mail, UINT64 timeout)
@@ -142,8 +135,8 @@ static bool worker_start(struct worker_pool *pool, struct worker *worker, UINTN 
         return false;
     if (EFI_ERROR(firmware->boot->CreateEvent(0, 0, NULL, NULL, &worker->event)))
         goto no_event;
-    EFI_STATUS status = pool->services->startup_this_ap(pool->services, worker_procedure, processor, worker->event, 0, worker,
-                                                        NULL);
+    EFI_STATUS status =
+        pool->services->startup_this_ap(pool->services, worker_procedure, processor, worker->event, 0, worker, NULL);
     if (EFI_ERROR(status)) {
         platform_log(&firmware->platform, LOG_WARNING, "processor %lu does not start: firmware status %lx",
                      (unsigned long)processor, (unsigned long)status);

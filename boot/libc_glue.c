@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What musl finds where Linux would be: memory, and the few system calls that have an answer on the bare machine. The program's own rooms use
- * neither; this is for what third-party libraries reach by other ways than core/library.h.
+ * What musl finds where Linux would be: memory, and the few system calls that have an answer on the bare
+ * machine. The program's own rooms use neither; this is for what third-party libraries reach by other ways
+ * than core/library.h.
  */
 #include "boot/libc_glue.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The machine: what boot/'s files that know the core (machine.c) and those that know the firmware (efi_*.c) say to each other.
- * No type of efi.h appears here. Boot processor only.
+ * The machine: what boot/'s files that know the core (machine.c) and those that know the firmware (efi_*.c)
+ * say to each other. No type of efi.h appears here. Boot processor only.
  */
 #ifndef BOOT_MACHINE_H
 #define BOOT_MACHINE_H
@@ -47,11 +47,20 @@ bool machine_read_line(struct machine *machine, char *line, size_t size);
 void machine_reset_cancel(struct machine *machine);
 
 /* --- disks (efi_devices.c) --- */
-/* Remembers where the application came from. First of all; afterwards the boot volume's files can be read. false: no memory. */
+/*
+ * Remembers where the application came from. First of all; afterwards the boot volume's files can be read.
+ * false: no memory.
+ */
 bool machine_devices_prepare(struct machine *machine);
-/* Connects what can be a disk, takes the controllers that we drive, registers all disks. Again: nothing to do. */
+/*
+ * Connects what can be a disk, takes the controllers that we drive, registers all disks. Again: nothing to
+ * do.
+ */
 int machine_devices_start(struct machine *machine, struct error *error);
-/* Stops all disks and gives the controllers back; the firmware finds its disks again. They may be started again. */
+/*
+ * Stops all disks and gives the controllers back; the firmware finds its disks again. They may be started
+ * again.
+ */
 void machine_devices_stop(struct machine *machine);
 /* The same for good. */
 void machine_devices_forget(struct machine *machine);
@@ -60,16 +69,17 @@ bool machine_is_boot_disk(struct machine *machine, struct block_device *device);
 /* Looks for disks that have come since, and forgets those that are gone. Between commands only. */
 void machine_devices_rescan(struct machine *machine);
 /*
- * The firmware lets go of the disk's volumes before it is written to, and looks at them anew afterwards. One target at a time; end for
- * another disk than the one begun does nothing.
+ * The firmware lets go of the disk's volumes before it is written to, and looks at them anew afterwards.
+ * One target at a time; end for another disk than the one begun does nothing.
  */
 void machine_target_begin(struct machine *machine, struct block_device *device);
 void machine_target_end(struct machine *machine, struct block_device *device);
 
 /* --- files on the firmware's volumes (efi_files.c) --- */
 /*
- * An image on a volume that the firmware's file system driver knows: `volume` is "stick", a label or a UUID. -ERROR_NOT_FOUND: no such
- * volume there (others may know it), -ERROR_AMBIGUOUS: several. `name` is for messages.
+ * An image on a volume that the firmware's file system driver knows: `volume` is "stick", a label or a
+ * UUID. -ERROR_NOT_FOUND: no such volume there (others may know it), -ERROR_AMBIGUOUS: several. `name` is
+ * for messages.
  */
 int machine_open_volume(struct machine *machine, const char *volume, const char *path, const char *name, bool write,
                         struct stream_store **store, struct error *error);

@@ -17,7 +17,8 @@ struct volume_store {
     bool write;
 };
 
-static int volume_store_open(struct stream_store *base, unsigned volume, bool write, struct stream **stream, struct error *error)
+static int volume_store_open(struct stream_store *base, unsigned volume, bool write, struct stream **stream,
+                             struct error *error)
 {
     struct volume_store *store = (struct volume_store *)base;
 
@@ -29,7 +30,8 @@ static int volume_store_remove(struct stream_store *base, unsigned volume, struc
     struct volume_store *store = (struct volume_store *)base;
 
     if (!store->inner->remove)
-        return error_set(error, ERROR_UNSUPPORTED, OPERATION_WRITE, base->name, ERROR_NO_BLOCK, "files cannot be removed here");
+        return error_set(error, ERROR_UNSUPPORTED, OPERATION_WRITE, base->name, ERROR_NO_BLOCK,
+                         "files cannot be removed here");
     return store->inner->remove(store->inner, volume, error);
 }
 
@@ -59,8 +61,8 @@ struct volume_candidate {
     unsigned matches;
 };
 
-static void look_at(struct block_device *volume, struct block_device *disk, const struct partition *partition, const char *name,
-                    struct volume_candidate *candidate)
+static void look_at(struct block_device *volume, struct block_device *disk, const struct partition *partition,
+                    const char *name, struct volume_candidate *candidate)
 {
     struct filesystem_info info;
 
@@ -97,8 +99,8 @@ static void search_disk(struct block_device *disk, const char *name, struct volu
     partition_table_free(&table);
 }
 
-static int wrap(struct machine *machine, const struct volume_candidate *candidate, struct volume_store *store, const char *path,
-                const char *name, bool write, struct error *error)
+static int wrap(struct machine *machine, const struct volume_candidate *candidate, struct volume_store *store,
+                const char *path, const char *name, bool write, struct error *error)
 {
     struct block_device *volume = candidate->disk;
 

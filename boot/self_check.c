@@ -124,15 +124,16 @@ static bool check_processors(struct machine *machine, struct output *out)
         well = well && workers == platform->processors - 1 && memcmp(&both[0], &both[1], sizeof(both[0])) == 0;
     }
     snprintf(detail, sizeof(detail), "%u workers took %llu ms for what took one processor %llu ms", workers,
-             (unsigned long long)(together / NANOSECONDS_PER_MILLISECOND), (unsigned long long)(alone / NANOSECONDS_PER_MILLISECOND));
+             (unsigned long long)(together / NANOSECONDS_PER_MILLISECOND),
+             (unsigned long long)(alone / NANOSECONDS_PER_MILLISECOND));
     platform_release(platform, both);
     return report(out, "processors", well, detail);
 }
 
 /* --- disks: the same bytes in one piece and in small odd ones, at the start and at the end --- */
 
-static int compare_reads(struct block_device *disk, uint64_t offset, uint8_t *one, uint8_t *other, size_t size, bool *equal,
-                         struct error *error)
+static int compare_reads(struct block_device *disk, uint64_t offset, uint8_t *one, uint8_t *other, size_t size,
+                         bool *equal, struct error *error)
 {
     int status = block_read_bytes(disk, offset, one, size, error);
 
@@ -160,7 +161,9 @@ static bool check_disk(struct machine *machine, struct output *out, struct block
     platform_release(machine->platform, one);
     platform_release(machine->platform, other);
     return report(out, disk->name, !status && equal,
-                  status ? error_code_name((enum error_code)-status) : equal ? "" : "two reads of the same blocks differ");
+                  status  ? error_code_name((enum error_code) - status)
+                  : equal ? ""
+                          : "two reads of the same blocks differ");
 }
 
 /* --- a file on the boot volume --- */
@@ -195,7 +198,8 @@ static int write_and_read(struct stream_store *store, uint8_t *data, uint8_t *ba
     if (status)
         return status;
     if (stream->size != FILE_BYTES)
-        status = error_set(error, ERROR_MISMATCH, OPERATION_VERIFY, store->name, ERROR_NO_BLOCK, "the file has another size");
+        status = error_set(error, ERROR_MISMATCH, OPERATION_VERIFY, store->name, ERROR_NO_BLOCK,
+                           "the file has another size");
     if (!status)
         status = stream_read(stream, 0, back, FILE_BYTES, got, error);
     closed = stream_close(stream, status ? NULL : error);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `self-check` at the prompt or as a command: does what this machine offers work as the program needs it? Clock, memory, processors, reads from
- * every disk by two ways, a file on the boot volume. Nothing but that file (removed again) is written. For reports about new
- * machines, and for the tests on emulated ones.
+ * `self-check` at the prompt or as a command: does what this machine offers work as the program needs it?
+ * Clock, memory, processors, reads from every disk by two ways, a file on the boot volume. Nothing but that
+ * file (removed again) is written. For reports about new machines, and for the tests on emulated ones.
  */
 #ifndef BOOT_SELF_CHECK_H
 #define BOOT_SELF_CHECK_H
