@@ -214,7 +214,7 @@ static inline void store_le64(uint8_t *bytes, uint64_t value)
 #define TRAILER_AT_RESERVED 328
 #define TRAILER_SIZE 512
 
-/* The zstd seekable format's table: section 9. */
+/* The zstd seekable format's table: section 10. */
 #define SEEK_MAGIC 0x184D2A5Eu
 #define SEEK_FOOTER_MAGIC 0x8F92EAB1u
 #define SEEK_ENTRY_SIZE 8

@@ -2,7 +2,7 @@
 /*
  * Opening an image: the header from the front, trailer and segment table from the end, and every link between them.
  *
- * docs/image-format.md, section 10, says in which order a reader checks what.
+ * docs/image-format.md, section 11, says in which order a reader checks what.
  */
 #include <string.h>
 

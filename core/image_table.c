@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The table of links, the trailer, the seek table: docs/image-format.md, sections 7 to 9. */
+/* The table of links, the trailer, the seek table: docs/image-format.md, sections 7, 8 and 10. */
 #include <string.h>
 
 #include "core/image_internal.h"
