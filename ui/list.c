@@ -19,6 +19,18 @@ static const char *bus_name(enum block_bus bus)
     return (unsigned)bus < sizeof(names) / sizeof(names[0]) ? names[bus] : "other";
 }
 
+/* Some file systems keep no counter: what the allocation reader finds is the answer. */
+static void count_used(struct block_device *volume, struct filesystem_info *info)
+{
+    struct allocation allocation;
+
+    if (filesystem_allocation(volume, &allocation) != 0)
+        return;
+    if (allocation.verdict == ALLOCATION_EXACT)
+        info->used_bytes = extent_list_total(&allocation.used);
+    extent_list_free(&allocation.used);
+}
+
 /* Looks into a partition (or a disk without a table) for its file system; "" when there is none. */
 static void probe(struct block_device *disk, const struct partition *partition, struct filesystem_info *info)
 {
@@ -28,7 +40,8 @@ static void probe(struct block_device *disk, const struct partition *partition, 
     info->used_bytes = UINT64_MAX;
     if (partition && partition_open(disk, partition, &volume, NULL) != 0)
         return;
-    filesystem_probe(volume, info);
+    if (filesystem_probe(volume, info) && info->used_bytes == UINT64_MAX)
+        count_used(volume, info);
     if (volume != disk)
         block_device_stop(volume);
 }
