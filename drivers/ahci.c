@@ -209,13 +209,22 @@ static int controller_bring_up(struct ahci_controller *controller, struct error 
 
 /* ---- shutdown ---- */
 
-static bool ports_stopped(void *context)
+static bool ports_show(struct ahci_controller *controller, uint32_t bits)
 {
-    struct ahci_controller *controller = context;
     for (unsigned i = 0; i < controller->port_count; i++)
-        if (ahci_read(&controller->ports[i], AHCI_PxCMD) & (AHCI_CMD_CR | AHCI_CMD_FR))
-            return false;
-    return true;
+        if (ahci_read(&controller->ports[i], AHCI_PxCMD) & bits)
+            return true;
+    return false;
+}
+
+static bool commands_ended(void *context)
+{
+    return !ports_show(context, AHCI_CMD_CR);
+}
+
+static bool receiving_ended(void *context)
+{
+    return !ports_show(context, AHCI_CMD_FR);
 }
 
 static bool reset_ended(void *context)
@@ -232,25 +241,27 @@ static void ports_clear_command(struct ahci_controller *controller, uint32_t bit
     }
 }
 
+/* 10.1.2: ST first; FRE may be cleared only when CR is 0. */
+static bool ports_stop(struct ahci_controller *controller)
+{
+    ports_clear_command(controller, AHCI_CMD_ST);
+    uint64_t deadline = deadline_after(controller->platform, AHCI_STOP_TIMEOUT);
+    if (!loop_wait(controller->loop, commands_ended, controller, deadline))
+        return false;
+    ports_clear_command(controller, AHCI_CMD_FRE);
+    deadline = deadline_after(controller->platform, AHCI_STOP_TIMEOUT);
+    return loop_wait(controller->loop, receiving_ended, controller, deadline);
+}
+
 /* After this no DMA goes on, whatever the controller says. */
 static void controller_shut_down(struct ahci_controller *controller)
 {
     struct registers *registers = &controller->registers;
     if (controller->state == AHCI_CONTROLLER_FAILED)
         return;
-    /* 10.1.2: ST first; FRE may be cleared only when CR is 0. A port that takes its time for that makes the reset due. */
-    ports_clear_command(controller, AHCI_CMD_ST);
-    uint64_t deadline = deadline_after(controller->platform, AHCI_STOP_TIMEOUT);
-    for (unsigned i = 0; i < controller->port_count; i++) {
-        struct ahci_port *port = &controller->ports[i];
-        while (ahci_read(port, AHCI_PxCMD) & AHCI_CMD_CR && platform_now(controller->platform) < deadline)
-            loop_delay(controller->loop, NANOSECONDS_PER_MILLISECOND);
-    }
-    ports_clear_command(controller, AHCI_CMD_FRE);
-    deadline = deadline_after(controller->platform, AHCI_STOP_TIMEOUT);
-    if (!loop_wait(controller->loop, ports_stopped, controller, deadline)) {
+    if (!ports_stop(controller)) {
         register_write32(registers, AHCI_GHC, AHCI_GHC_AE | AHCI_GHC_HR);
-        deadline = deadline_after(controller->platform, AHCI_RESET_TIMEOUT);
+        uint64_t deadline = deadline_after(controller->platform, AHCI_RESET_TIMEOUT);
         if (!loop_wait(controller->loop, reset_ended, controller, deadline)) {
             platform_log(controller->platform, LOG_WARNING, "%s: cannot be stopped", controller->name);
             controller->platform->ops->pci_stop_dma(controller->pci);

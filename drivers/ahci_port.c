@@ -78,7 +78,7 @@ void ahci_port_fail(struct ahci_port *port, const char *reason)
     if (port->state == AHCI_FAILED)
         return;
     port->state = AHCI_FAILED;
-    ahci_write(port, AHCI_PxCMD, ahci_read(port, AHCI_PxCMD) & ~(AHCI_CMD_ST | AHCI_CMD_FRE));
+    ahci_write(port, AHCI_PxCMD, ahci_read(port, AHCI_PxCMD) & ~AHCI_CMD_ST);
     ahci_port_forget_all(port);
     if (!port->registered)
         return;
@@ -86,14 +86,14 @@ void ahci_port_fail(struct ahci_port *port, const char *reason)
     block_device_die(&port->device);
 }
 
-/* Nobody is there. The receive area is free as soon as FR is 0; ahci_detach() waits for that. */
+/* Nobody is there. What the port may still receive lands in memory of ours, until ahci_detach() ends that too. */
 static void port_empty(struct ahci_port *port)
 {
     if (port->registered) {
         ahci_port_fail(port, "its link is down: unplugged, or dead");
         return;
     }
-    ahci_write(port, AHCI_PxCMD, ahci_read(port, AHCI_PxCMD) & ~(AHCI_CMD_ST | AHCI_CMD_FRE));
+    ahci_write(port, AHCI_PxCMD, ahci_read(port, AHCI_PxCMD) & ~AHCI_CMD_ST);
     port->state = AHCI_EMPTY;
 }
 
