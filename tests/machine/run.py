@@ -170,10 +170,14 @@ def main():
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=options.j) as pool:
         for done in concurrent.futures.as_completed([pool.submit(run_job, *job) for job in jobs]):
+            said = None
             for name, (state, text, seconds, printed) in sorted(done.result().items()):
                 print("%-7s %s  %.1f s%s" % (state, name, seconds, "  (%s)" % text if state == "skipped" else ""), flush=True)
                 if state == "FAILED":
                     print("    " + (printed + text).rstrip().replace("\n", "\n    "), flush=True)
+                elif printed and printed != said:  # what a job measured, once
+                    print("    " + printed.rstrip().replace("\n", "\n    "), flush=True)
+                    said = printed
                 passed += state == "ok"
                 failed += state == "FAILED"
                 skipped += state == "skipped"
