@@ -127,37 +127,22 @@ static int confirm(struct session *session, const char *question, const char *ex
     return machine_read_line(ours->machine, answer, sizeof(answer)) && strcmp(answer, expected) == 0;
 }
 
-/* Year, month, day of a count of days since 1970 in the Gregorian calendar. */
-static void date_of(int64_t days, int *year, int *month, int *day)
-{
-    int64_t shifted = days + 719468, era = shifted / 146097;
-    int day_of_era = (int)(shifted - era * 146097);
-    int year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int shifted_month = (5 * day_of_year + 2) / 153;
-
-    *day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    *month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
-    *year = (int)(year_of_era + era * 400) + (*month <= 2);
-}
-
 static bool variable(struct session *session, const char *name, char *value, size_t size)
 {
     struct machine *machine = machine_of(session);
     bool is_date = strcmp(name, "date") == 0;
-    int year, month, day;
+    struct calendar date;
 
     if (!is_date && strcmp(name, "time") != 0)
         return machine_system_text(machine, name, value, size);
     int64_t now = machine->platform->ops->wall_clock(machine->platform);
     if (now < 0)
         return false;
-    int second_of_day = (int)(now % 86400);
-    date_of(now / 86400, &year, &month, &day);
+    calendar_of(now, &date);
     if (is_date)
-        snprintf(value, size, "%04d-%02d-%02d", year, month, day);
+        snprintf(value, size, "%04d-%02d-%02d", date.year, date.month, date.day);
     else
-        snprintf(value, size, "%02d%02d%02d", second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+        snprintf(value, size, "%02d%02d%02d", date.hour, date.minute, date.second);
     return true;
 }
 

@@ -5,24 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Days since 1970 to a civil date; the Gregorian calendar repeats every 146,097 days. */
 static void date_text(int64_t seconds, char text[32])
 {
+    struct calendar date;
+
     if (seconds < 0) {
         snprintf(text, 32, "unknown");
         return;
     }
-    int64_t days = seconds / 86400 + 719468, era = days / 146097, day_of_era = days % 146097;
-    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t shifted_month = (5 * day_of_year + 2) / 153;
-    int day = (int)(day_of_year - (153 * shifted_month + 2) / 5 + 1);
-    int month = (int)(shifted_month < 10 ? shifted_month + 3 : shifted_month - 9);
-    int64_t year = year_of_era + era * 400 + (month <= 2);
-    int second = (int)(seconds % 86400);
-
-    snprintf(text, 32, "%04d-%02d-%02d %02d:%02d:%02d UTC", (int)year, month, day, second / 3600, second / 60 % 60,
-             second % 60);
+    calendar_of(seconds, &date);
+    snprintf(text, 32, "%04d-%02d-%02d %02d:%02d:%02d UTC", date.year, date.month, date.day, date.hour, date.minute,
+             date.second);
 }
 
 static void print_info(struct session *session, const struct image_description *description,

@@ -53,6 +53,23 @@ char *time_text(uint64_t nanoseconds, char text[TIME_TEXT_MAX])
     return text;
 }
 
+void calendar_of(int64_t seconds, struct calendar *calendar)
+{
+    /* Years are counted from March, so that the leap day is the last; the calendar repeats every 146,097 days. */
+    int64_t days = seconds / 86400 + 719468, era = days / 146097;
+    int day_of_era = (int)(days % 146097), second = (int)(seconds % 86400);
+    int year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int shifted_month = (5 * day_of_year + 2) / 153;
+
+    calendar->day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    calendar->month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
+    calendar->year = (int)(year_of_era + era * 400) + (calendar->month <= 2);
+    calendar->hour = second / 3600;
+    calendar->minute = second / 60 % 60;
+    calendar->second = second % 60;
+}
+
 uint64_t rate_per_second(uint64_t bytes, uint64_t nanoseconds)
 {
     uint64_t microseconds = nanoseconds / 1000;

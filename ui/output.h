@@ -25,6 +25,11 @@ char *size_text(uint64_t bytes, char text[SIZE_TEXT_MAX]);
 /* "1:02:03" or "2:03". Returns `text`. */
 #define TIME_TEXT_MAX 24
 char *time_text(uint64_t nanoseconds, char text[TIME_TEXT_MAX]);
+/* The date and time of seconds since 1970 (not negative), UTC, in the Gregorian calendar. */
+struct calendar {
+    int year, month, day, hour, minute, second;
+};
+void calendar_of(int64_t seconds, struct calendar *calendar);
 /* Bytes a second, 0 when no time has passed. */
 uint64_t rate_per_second(uint64_t bytes, uint64_t nanoseconds);
 

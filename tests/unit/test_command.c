@@ -144,6 +144,19 @@ static void test_sizes_in_words(void **state)
     assert_string_equal(size_text(UINT64_MAX, text), "15 EiB");
 }
 
+static void test_calendar(void **state)
+{
+    struct calendar date;
+
+    (void)state;
+    calendar_of(0, &date);
+    assert_true(date.year == 1970 && date.month == 1 && date.day == 1 && date.second == 0);
+    calendar_of(951868799, &date); /* the last second of a leap day: date -u -d @951868799 */
+    assert_true(date.year == 2000 && date.month == 2 && date.day == 29 && date.hour == 23 && date.second == 59);
+    calendar_of(1796169600, &date);
+    assert_true(date.year == 2026 && date.month == 12 && date.day == 2 && date.hour == 0);
+}
+
 /* --- a session whose disks cannot be opened: what is tried is recorded --- */
 struct recorder {
     struct output output;
@@ -249,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_exit_codes_are_distinct),
         cmocka_unit_test(test_every_sentence),
         cmocka_unit_test(test_sizes_in_words),
+        cmocka_unit_test(test_calendar),
         cmocka_unit_test(test_job_file_is_checked_before_it_runs),
         cmocka_unit_test(test_job_file_stops_at_the_first_failure),
         cmocka_unit_test(test_job_file_ends_as_it_says),
