@@ -22,6 +22,12 @@ static inline uint64_t load_le64(const uint8_t *bytes)
     return load_le32(bytes) | (uint64_t)load_le32(bytes + 4) << 32;
 }
 
+static inline void store_le16(uint8_t *bytes, uint16_t value)
+{
+    bytes[0] = (uint8_t)value;
+    bytes[1] = (uint8_t)(value >> 8);
+}
+
 static inline void store_le32(uint8_t *bytes, uint32_t value)
 {
     for (unsigned i = 0; i < 4; i++)

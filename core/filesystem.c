@@ -185,7 +185,7 @@ static const char *failure_text(int status)
     case -ERROR_ABORTED:
         return "its reader gave up";
     default:
-        return error_code_name((enum error_code)-status);
+        return error_code_name((enum error_code) - status);
     }
 }
 
