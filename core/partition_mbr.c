@@ -18,7 +18,7 @@ struct mbr_reader {
     struct partition_table *table;
     struct error *error;
     uint8_t *block;    /* the EBR at hand */
-    uint64_t *records; /* where the EBRs were: a chain that comes back to one is a loop */
+    uint64_t *records; /* where the EBRs were */
     unsigned record_count, next_number;
 };
 
@@ -137,15 +137,7 @@ static int read_record(struct mbr_reader *reader, uint64_t record, struct block_
     return 0;
 }
 
-static bool seen(const struct mbr_reader *reader, uint64_t record)
-{
-    for (unsigned i = 0; i < reader->record_count; i++)
-        if (reader->records[i] == record)
-            return true;
-    return false;
-}
-
-/* Follows one extended partition's chain; every step is a new block, so that it ends. */
+/* Follows one extended partition's chain. One that runs in a circle meets the limit. */
 static int read_chain(struct mbr_reader *reader, struct block_range container)
 {
     uint64_t record = container.first;
@@ -155,9 +147,7 @@ static int read_chain(struct mbr_reader *reader, struct block_range container)
         int status;
 
         if (reader->record_count == CHAIN_MAX)
-            return table_distrust(reader->table, "an endless chain of logical partitions");
-        if (seen(reader, record))
-            return table_distrust(reader->table, "a loop in the chain of logical partitions");
+            return table_distrust(reader->table, "the chain of logical partitions does not end");
         status = table_read_blocks(reader->disk, record, reader->block, reader->table->logical_block, reader->error);
         if (status == TABLE_DISTRUSTED)
             return table_distrust(reader->table, "an extended boot record cannot be read");

@@ -167,6 +167,31 @@ static void test_allocation(void **state)
     check("mkfs.exfat -c 128K", 64 * MIB, 4096);
 }
 
+/* A bitmap whose second cluster lies elsewhere: the chain counts, not the neighbour. */
+static void test_bitmap_in_pieces(void **state)
+{
+    struct test_volume volume;
+    struct allocation allocation;
+    struct layout layout;
+
+    (void)state;
+    make(&volume, 32 * MIB, 512, "mkfs.exfat -c 512");
+    layout = layout_of(&volume);
+    uint8_t *fat = volume.bytes + layout.fat;
+    uint32_t first = load_le32(root_entry(&volume, 0x81) + 20);
+    memcpy(cluster_at(&volume, 3000), cluster_at(&volume, first + 1), 512);
+    store_le32(fat + 4 * 3000, load_le32(fat + 4 * (first + 1)));
+    store_le32(fat + 4 * first, 3000);
+    set_bit(&volume, 3000, true);
+    memset(cluster_at(&volume, first + 1), 0, 512);
+    cluster_at(&volume, 3000)[10] = 1; /* bit 8 * (512 + 10) */
+    read_allocation(&volume, &allocation);
+    assert_int_equal(allocation.verdict, ALLOCATION_EXACT);
+    assert_true(extent_list_contains(&allocation.used, layout.heap + 8 * (512 + 10) * 512, 512));
+    extent_list_free(&allocation.used);
+    test_volume_free(&volume);
+}
+
 static void test_recognition(void **state)
 {
     struct test_volume volume;
@@ -339,8 +364,9 @@ static void test_hostile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_allocation), cmocka_unit_test(test_recognition), cmocka_unit_test(test_states),
-        cmocka_unit_test(test_doubts),     cmocka_unit_test(test_two_bitmaps), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_allocation), cmocka_unit_test(test_bitmap_in_pieces), cmocka_unit_test(test_recognition),
+        cmocka_unit_test(test_states),     cmocka_unit_test(test_doubts),           cmocka_unit_test(test_two_bitmaps),
+        cmocka_unit_test(test_hostile),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -458,6 +458,9 @@ static void test_mbr_lies(void **state)
     mbr_lie(&disk, 0, 0, 8, 0, MESSAGE_TABLE_DAMAGED);     /* over the table */
     mbr_lie(&disk, 0, 2, 12, UINT32_MAX, MESSAGE_PARTITION_BEYOND_END);
     mbr_lie(&disk, 0, 1, 12, UINT32_MAX, MESSAGE_PARTITION_BEYOND_END);
+    memset(disk.bytes + 8192 * 512 + 446, 0, 16); /* a circle of records that hold nothing */
+    memset(disk.bytes + second * 512 + 446, 0, 16);
+    mbr_lie(&disk, second, 1, 8, (uint32_t)(second - 8192), MESSAGE_TABLE_DAMAGED);
     memset(disk.bytes + second * 512 + 510, 0, 2);
     assert_distrusted(&disk, MESSAGE_TABLE_DAMAGED);
     test_volume_free(&disk);
@@ -629,9 +632,8 @@ static void test_fit(void **state)
 {
     (void)state;
     check_fit("true");
-    check_fit("sgdisk -S 256 -n 200:10500:10600 image");
     check_fit("sgdisk -S 1024 -n 1024:10500:10600 image");
-    check_fit("sgdisk -j 100 image");
+    check_fit("sgdisk -S 256 -j 100 -n 200:10500:10600 image");
 }
 
 static void test_fit_4096(void **state)
