@@ -219,6 +219,8 @@ void source_close(struct image_source *source);
 /* Waits. Short only at the end. */
 int source_read(struct image_source *source, uint64_t offset, void *data, size_t size, size_t *transferred,
                 struct error *error);
+/* Waits. Reads in small pieces, with zeroes for those that cannot be read; returns how many bytes there are up to the end. */
+size_t source_read_around(struct image_source *source, uint64_t offset, void *data, size_t size);
 /* Waits. -ERROR_INCOMPLETE when the image ends before. */
 int source_read_exactly(struct image_source *source, uint64_t offset, void *data, size_t size, struct error *error);
 /* A piece of one volume, not waiting. */

@@ -41,6 +41,8 @@ int file_take_head(struct image_file *file, uint8_t *frame, size_t size, uint64_
 {
     const char *name = file->source.name;
 
+    /* The one before was whole, but not at its place. */
+    image_description_free(&file->description);
     platform_release(file->platform, file->head);
     file->head = frame;
     file->head_size = size;

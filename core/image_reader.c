@@ -374,6 +374,17 @@ static int batch_status(struct image_reader *reader, const struct batch *batch)
     return 0;
 }
 
+/* Salvage: a bad sector in a batch costs its chunk alone. What cannot be read becomes zeroes; the chunk's hash will tell. */
+static void read_again(struct image_reader *reader, struct batch *batch)
+{
+    struct image_source *source = &reader->file.source;
+
+    if (!source->can_seek || source_prepare(source, batch->offset, NULL))
+        return;
+    batch->read.status = 0;
+    batch->read.transferred = source_read_around(source, batch->offset, batch->data, batch->size);
+}
+
 /* Whether the next `size` bytes of the batch are there. */
 static bool bytes_there(const struct batch *batch, size_t size)
 {
@@ -454,6 +465,8 @@ static int next(struct image_reader *reader, struct image_chunk *chunk, void **h
         int status = reader->mode == IMAGE_READ_SALVAGE ? 0 : batch_status(reader, batch);
         if (status)
             return reader_fail(reader, status);
+        if (batch->read.status) /* salvage */
+            read_again(reader, batch);
         if (batch->at == batch->size) {
             pop_batch(reader);
             continue;

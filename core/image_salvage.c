@@ -47,10 +47,8 @@ static bool scan_more(struct scan *scan)
     size_t transferred = 0;
 
     int status = source_read(source, offset, scan->window + scan->size, SCAN_PIECE, &transferred, NULL);
-    if (status && source->can_seek && offset < source->size) {
-        transferred = source->size - offset < SCAN_PIECE ? (size_t)(source->size - offset) : SCAN_PIECE;
-        memset(scan->window + scan->size, 0, transferred);
-    }
+    if (status && source->can_seek)
+        transferred = source_read_around(source, offset, scan->window + scan->size, SCAN_PIECE);
     scan->size += transferred;
     return transferred;
 }

@@ -8,6 +8,8 @@
 #include "core/fiber.h"
 #include "core/image_internal.h"
 
+#define AROUND_PIECE (16u * 1024) /* policy: what is given up at a time where the image cannot be read */
+
 /* Closes the volume that has rested longest, so that another can be opened. */
 static int make_room(struct image_source *source, struct error *error)
 {
@@ -320,6 +322,21 @@ int source_read(struct image_source *source, uint64_t offset, void *data, size_t
         *transferred += read.transferred;
     }
     return 0;
+}
+
+size_t source_read_around(struct image_source *source, uint64_t offset, void *data, size_t size)
+{
+    uint8_t *bytes = data;
+    size_t at = 0, transferred = 1;
+
+    for (; at < size && transferred; at += transferred) {
+        size_t part = size - at < AROUND_PIECE ? size - at : AROUND_PIECE;
+        if (!source_read(source, offset + at, bytes + at, part, &transferred, NULL))
+            continue;
+        transferred = offset + at < source->size ? part : 0;
+        memset(bytes + at, 0, transferred);
+    }
+    return at;
 }
 
 int source_read_exactly(struct image_source *source, uint64_t offset, void *data, size_t size, struct error *error)

@@ -155,11 +155,11 @@ static void test_salvage_hole(void **state)
         memcpy(store.volumes[0].data, good, good_size);
     }
     /* Sectors of the image that cannot be read. */
-    store.fail_read_at = good_size / 2;
+    store.fail_read_at = good_size / 2 + 60000; /* among chunks, not in an index */
     store.fail_read_size = 4096;
     assert_int_equal(read_now(IMAGE_READ_SALVAGE, &lost), 0);
     check_salvaged(lost);
-    assert_true(lost > 0 && lost < bytes / 2);
+    assert_true(lost > 0 && lost <= 5 * 65536);
     assert_int_equal(read_now(IMAGE_READ_STREAM, &lost), -ERROR_MEDIUM);
     unmake();
 }
