@@ -320,6 +320,8 @@ static void write_command(struct ahci_model *model, struct ahci_model_port *port
             port->task & (ATA_STATUS_BUSY | ATA_STATUS_DATA_REQUEST) || !port->list || port->list & 1023)
             ahci_model_violation(model, "started before it could be");
         port->command |= AHCI_CMD_CR;
+        if (port->issue)
+            port_poll(model, port); /* at once, what is left from before */
     }
     if (falling & AHCI_CMD_ST) {
         port->abandoned |= port->accepted || (port->issue && !port->halted);

@@ -165,10 +165,11 @@ static struct ahci_model_answer read_log(struct ahci_model *model, struct ahci_m
     device->logs++;
     uint8_t log[ATA_SECTOR];
     memcpy(log, device->log, sizeof(log));
-    log[0] |= device->log_not_queued ? 0x80 : 0;
+    if (device->log_not_queued)
+        log[0] = 0x80;
     log[0] ^= device->log_of_another ? 0x1f : 0;
     set_checksum(log);
-    log[100] ^= device->log_damaged;
+    log[0] ^= device->log_damaged; /* another tag, and a checksum that does not fit */
     device->error_state = false;
     struct ahci_model_answer answer = GOOD;
     answer.bytes = ahci_model_transfer(model, command, log, sizeof(log), true);
@@ -268,7 +269,7 @@ static struct ahci_model_answer drive_packet(struct ahci_model *model, struct ah
     }
     if (device->attentions_left) {
         device->attentions_left--;
-        return check_condition(device, 6, 0x29, 0);
+        return check_condition(device, 6, device->attentions_left & 1 ? 0x29 : 0x28, 0);
     }
     if (device->no_medium)
         return check_condition(device, 2, 0x3a, 0);

@@ -337,6 +337,7 @@ static void odd_controllers(void **state)
     ahci_model_insert(&bench->model, 5, MODEL_DISK, "LAST");
     assert_int_equal(attach(bench), 0);
     assert_string_equal(bench->device->registry_next->name, "sata:LAST");
+    assert_false(bench->model.forgets); /* it was told again */
     assert_true(bench->model.handoff & AHCI_BOHC_OOS && !(bench->model.handoff & AHCI_BOHC_BOS));
     detach(bench);
     assert_false(bench->model.handoff & AHCI_BOHC_OOS);
