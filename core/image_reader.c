@@ -585,10 +585,10 @@ int image_reader_seek_region(struct image_reader *reader, unsigned region, struc
         return error_set(error, ERROR_OUT_OF_RANGE, OPERATION_READ, file->source.name, ERROR_NO_BLOCK, "no region %u",
                          region);
     if (!file->rows) {
-        reader->skip_until = file->description.regions[region].offset;
-        if (reader->skip_until < reader->disk_offset)
+        if (file->description.regions[region].offset < reader->disk_offset)
             return error_set(error, ERROR_UNSUPPORTED, OPERATION_READ, file->source.name, ERROR_NO_BLOCK,
                              "without its end, an image can only be read forwards");
+        reader->skip_until = file->description.regions[region].offset;
         return 0;
     }
     quiesce(reader);

@@ -81,12 +81,85 @@ static void test_many_segments(void **state)
     check_round_trip(200ULL * 1024 * 1024, 1024 * 1024, 3, 0);
 }
 
+/* Reads on from where the reader stands to the disk's end; chunks are given back late and out of order. */
+static void check_rest(struct image_maker *maker, struct image_reader *reader, uint64_t from)
+{
+    struct chunk_codec *codec = chunk_codec_create(maker->loop.platform, maker->description.chunk_size, 0);
+    uint8_t *plain = malloc(maker->description.chunk_size);
+    struct image_chunk chunk;
+    void *holds[2] = {NULL, NULL}, *hold;
+    uint64_t offset;
+    int status;
+
+    while ((status = image_reader_next(reader, &chunk, &offset, &hold, NULL)) != -ERROR_END) {
+        if (status == -ERROR_FULL) {
+            loop_step(&maker->loop);
+            continue;
+        }
+        assert_int_equal(status, 0);
+        assert_int_equal(offset, from);
+        from += chunk.length;
+        if (chunk.kind <= IMAGE_PARTIAL) {
+            assert_int_equal(chunk_decode(codec, &chunk, plain), 0);
+            assert_memory_equal(plain, maker->disk + offset, chunk.length);
+        }
+        unsigned keep = (unsigned)(offset / 65536) % 2;
+        image_reader_release(reader, holds[keep]);
+        holds[keep] = hold;
+    }
+    assert_int_equal(from, maker->description.disk_bytes);
+    image_reader_release(reader, holds[1]);
+    image_reader_release(reader, holds[0]);
+    chunk_codec_destroy(codec);
+    free(plain);
+}
+
+static void test_regions(void **state)
+{
+    static const unsigned order[] = {1, 2, 0, 1, 1};
+    static struct memory_store store;
+    struct image_maker maker;
+    struct image_reader *reader;
+    struct image_chunk chunk;
+    uint64_t offset;
+    void *hold;
+
+    (void)state;
+    image_maker_init(&maker, 65536 * 60 + 1024, 65536, 3);
+    memory_store_init(&store, &maker.loop);
+    assert_int_equal(image_maker_write(&maker, &store, 0, NULL, NULL), 0);
+    assert_int_equal(image_reader_open(&maker.loop, &store.store, IMAGE_READ_VERIFIED, &reader, NULL), 0);
+    for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++) {
+        assert_int_equal(image_reader_seek_region(reader, order[i], NULL), 0);
+        if (i == 3) { /* leave in the middle, with reads on their way */
+            image_reader_next(reader, &chunk, &offset, &hold, NULL);
+            image_reader_release(reader, hold);
+            continue;
+        }
+        check_rest(&maker, reader, maker.regions[order[i]].offset);
+    }
+    assert_int_equal(image_reader_seek_region(reader, 3, NULL), -ERROR_OUT_OF_RANGE);
+    image_reader_close(reader);
+    for (enum image_reader_mode mode = IMAGE_READ_STREAM; mode <= IMAGE_READ_SALVAGE; mode++) {
+        assert_int_equal(image_reader_open(&maker.loop, &store.store, mode, &reader, NULL), 0);
+        assert_int_equal(image_reader_seek_region(reader, 2, NULL), 0);
+        check_rest(&maker, reader, maker.regions[2].offset);
+        assert_int_equal(image_reader_seek_region(reader, 0, NULL), -ERROR_UNSUPPORTED);
+        image_reader_close(reader);
+    }
+    assert_int_equal(store.open_streams, 0);
+    memory_store_free(&store);
+    image_maker_free(&maker);
+    assert_int_equal(memory_platform_in_use(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_slow_stream),
         cmocka_unit_test(test_many_segments),
+        cmocka_unit_test(test_regions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
