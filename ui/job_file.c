@@ -103,6 +103,38 @@ static int read_line(struct session *session, const char *line, size_t length, s
     return status;
 }
 
+/* Which of a command's arguments are disks that must be there; images may be made by an earlier line. */
+static bool is_disk_argument(const struct command *command, unsigned argument)
+{
+    switch (command->verb) {
+    case COMMAND_CAPTURE: return argument == 0;
+    case COMMAND_RESTORE:
+    case COMMAND_VERIFY: return argument == 1;
+    case COMMAND_LIST:
+    case COMMAND_CLONE:
+    case COMMAND_MEASURE: return true;
+    default: return false;
+    }
+}
+
+/* A name that fits no disk, or several, must not be found out after half of the lines have run. */
+static int check_disks(struct session *session, const struct command *command, struct error *error)
+{
+    for (unsigned i = 0; i < command->argument_count; i++) {
+        char name[COMMAND_LINE_MAX];
+        struct job_end end = {0};
+        if (!is_disk_argument(command, i))
+            continue;
+        int status = command_split_partition(command->arguments[i], name, sizeof(name), &end.partition, error);
+        if (!status)
+            status = session->ops->open_disk(session, name, false, &end, error);
+        if (status)
+            return status;
+        session->ops->close_disk(session, &end);
+    }
+    return 0;
+}
+
 /* Both passes: first with run false (check everything), then with run true. */
 static enum exit_code walk(struct session *session, const char *text, size_t size, bool run, enum job_file_end *end)
 {
@@ -121,6 +153,8 @@ static enum exit_code walk(struct session *session, const char *text, size_t siz
         if (!status && kind == LINE_COMMAND && ++commands > JOB_FILE_LINES_MAX)
             status = error_set(&error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK, "more than %d commands",
                                JOB_FILE_LINES_MAX);
+        if (!status && kind == LINE_COMMAND && !run)
+            status = check_disks(session, &command, &error);
         if (status) {
             output_print(session->status, "job file, line %u:\n", number);
             session_error(session, false, &error);

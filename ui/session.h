@@ -56,7 +56,7 @@ enum job_file_end { JOB_FILE_RETURN, JOB_FILE_REBOOT, JOB_FILE_POWER_OFF };
 /*
  * A job file: one command a line; '#' begins a comment line; {date} {time} {serial} {model} in names; `then return`, `then
  * reboot` or `then poweroff` says what follows. All lines are checked (grammar, --yes where data is destroyed,
- * variables) before the first runs; the first failure stops. A failure never reboots or powers off.
+ * variables, that each disk is there) before the first runs; the first failure stops. A failure never reboots or powers off.
  */
 enum exit_code session_run_job_file(struct session *session, const char *text, size_t size, enum job_file_end *end);
 

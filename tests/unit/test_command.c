@@ -176,12 +176,16 @@ static void record(struct output *output, const char *text, size_t size)
 }
 
 static unsigned disks_tried;
+static struct block_device good_disk = {.name = "good"};
 
 static int no_disk(struct session *session, const char *name, bool write, struct job_end *end, struct error *error)
 {
     (void)session;
     (void)write;
-    (void)end;
+    if (strcmp(name, "good") == 0) {
+        end->disk = &good_disk;
+        return 0;
+    }
     disks_tried++;
     return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK, "no such disk");
 }
@@ -189,6 +193,12 @@ static int no_disk(struct session *session, const char *name, bool write, struct
 static int no_store(struct session *session, const char *name, bool write, struct job_end *end, struct error *error)
 {
     return no_disk(session, name, write, end, error);
+}
+
+static void close_good_disk(struct session *session, struct job_end *end)
+{
+    (void)session;
+    assert_ptr_equal(end->disk, &good_disk);
 }
 
 static bool variable(struct session *session, const char *name, char *value, size_t size)
@@ -200,7 +210,7 @@ static bool variable(struct session *session, const char *name, char *value, siz
     return true;
 }
 
-static const struct session_ops recording_ops = {.open_disk = no_disk, .open_store = no_store, .variable = variable};
+static const struct session_ops recording_ops = {.open_disk = no_disk, .close_disk = close_good_disk, .open_store = no_store, .variable = variable};
 
 static enum exit_code run_file(const char *text, struct recorder *recorder, enum job_file_end *end)
 {
@@ -217,13 +227,16 @@ static void test_job_file_is_checked_before_it_runs(void **state)
     enum job_file_end end;
 
     (void)state;
-    assert_int_equal(run_file("capture a b\nnonsense\n", &recorder, &end), EXIT_CODE_USAGE);
+    assert_int_equal(run_file("capture good b\nnonsense\n", &recorder, &end), EXIT_CODE_USAGE);
     assert_int_equal(disks_tried, 0);
-    assert_int_equal(run_file("capture a b\nrestore b a\n", &recorder, &end), EXIT_CODE_REFUSED);
+    assert_int_equal(run_file("capture good b\nrestore b good\n", &recorder, &end), EXIT_CODE_REFUSED);
     assert_int_equal(disks_tried, 0);
     assert_non_null(strstr(recorder.text, "line 2"));
-    assert_int_equal(run_file("capture a {unknown}.eid\n", &recorder, &end), EXIT_CODE_USAGE);
+    assert_int_equal(run_file("capture good {unknown}.eid\n", &recorder, &end), EXIT_CODE_USAGE);
     assert_int_equal(disks_tried, 0);
+    assert_int_equal(run_file("version\ncapture bad#2 x.eid\n", &recorder, &end), EXIT_CODE_USAGE);
+    assert_int_equal(disks_tried, 1);
+    assert_null(strstr(recorder.text, "eidolon test"));
 }
 
 static void test_job_file_stops_at_the_first_failure(void **state)
@@ -232,7 +245,7 @@ static void test_job_file_stops_at_the_first_failure(void **state)
     enum job_file_end end;
 
     (void)state;
-    assert_int_equal(run_file("version\r\n# comment\n\ncapture a \"{serial}.eid\"\nversion\nthen reboot\n", &recorder, &end),
+    assert_int_equal(run_file("version\r\n# comment\n\ncapture good \"{serial}.eid\"\nversion\nthen reboot\n", &recorder, &end),
                      EXIT_CODE_USAGE);
     assert_int_equal(disks_tried, 1);
     assert_int_equal(end, JOB_FILE_RETURN);
