@@ -163,6 +163,8 @@ static int write_image(struct job *job, struct counting_store *counting, struct 
             error->side = SIDE_IMAGE;
     }
     job->stored_bytes = image_writer_stored(job->writer);
+    /* The read-back afterwards needs less. */
+    job->result->memory_bytes += image_writer_memory(job->writer);
     image_writer_destroy(job->writer);
     job->writer = NULL;
     return status;

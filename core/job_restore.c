@@ -66,6 +66,8 @@ int job_restore(struct job *job, struct error *error)
         status = job_write_target(job, restore_fill, error);
     if (!status)
         image_reader_totals(job->reader, &job->result->totals);
+    if (job->reader)
+        job->result->memory_bytes += image_reader_memory(job->reader);
     job->result->read_bytes = job->stored_bytes;
     job_target_close(job);
     job_image_close(job);

@@ -260,6 +260,8 @@ int job_verify(struct job *job, struct error *error)
         job->result->verification = VERIFIED_READ_BACK;
         image_reader_totals(job->reader, &job->result->totals);
     }
+    if (job->reader)
+        job->result->memory_bytes += image_reader_memory(job->reader);
     job->result->read_bytes = job->checked_bytes;
     job_image_close(job);
     job_close_pipeline(job);
