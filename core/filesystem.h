@@ -14,9 +14,9 @@
 #include "core/stream.h"
 
 struct filesystem_info {
-    char type[16];  /* "ntfs", "ext4", "fat32", "exfat", "swap", "bitlocker", "luks"; "" when unknown */
-    char label[64]; /* UTF-8 */
-    char uuid[40];  /* as blkid prints it */
+    char type[16];        /* "ntfs", "ext4", "fat32", "exfat", "swap", "bitlocker", "luks"; "" when unknown */
+    char label[64];       /* UTF-8 */
+    char uuid[40];        /* as blkid prints it */
     uint64_t total_bytes; /* what the file system itself claims; may be less than the volume, never trusted beyond it */
     uint64_t used_bytes;  /* by its own counters if cheap to know, UINT64_MAX otherwise */
     uint32_t block_size;  /* allocation unit, bytes */

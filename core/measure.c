@@ -84,7 +84,8 @@ int measure_reads(struct block_device *disk, uint32_t request_bytes, unsigned de
     run->request_bytes = request_bytes / disk->geometry.logical_block * disk->geometry.logical_block;
     int status = 0;
     if (!run->request_bytes || run->request_bytes > block_device_bytes(disk))
-        status = error_set(error, ERROR_OUT_OF_RANGE, OPERATION_READ, disk->name, ERROR_NO_BLOCK, "too small to measure");
+        status =
+            error_set(error, ERROR_OUT_OF_RANGE, OPERATION_READ, disk->name, ERROR_NO_BLOCK, "too small to measure");
     if (!status)
         status = buffer_allocate(platform, (size_t)run->request_bytes * run->depth, &run->buffer);
     if (!status) {
@@ -99,7 +100,8 @@ int measure_reads(struct block_device *disk, uint32_t request_bytes, unsigned de
         result->requests = run->count;
         status = run->status;
         if (status)
-            error_set(error, (enum error_code)-status, OPERATION_READ, disk->name, run->failed_lba, "while measuring");
+            error_set(error, (enum error_code) - status, OPERATION_READ, disk->name, run->failed_lba,
+                      "while measuring");
         buffer_release(&run->buffer);
     }
     platform_release(platform, run);

@@ -30,12 +30,12 @@ struct partition_table {
     enum table_kind kind;
     uint32_t logical_block;
     uint64_t disk_blocks;
-    uint8_t disk_guid[16];  /* GPT */
-    uint32_t mbr_signature; /* MBR */
-    uint32_t entry_count, entry_size;              /* GPT */
+    uint8_t disk_guid[16];            /* GPT */
+    uint32_t mbr_signature;           /* MBR */
+    uint32_t entry_count, entry_size; /* GPT */
     /* GPT. The backup's places are always on the disk: where it is, or where it belongs when it is damaged or elsewhere. */
     uint64_t primary_array_lba, backup_header_lba, backup_array_lba;
-    uint64_t first_usable, last_usable;            /* GPT */
+    uint64_t first_usable, last_usable; /* GPT */
     unsigned count;
     struct partition *partitions; /* sorted by first block; never overlapping, always inside the disk */
     struct message_list messages;

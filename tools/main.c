@@ -41,7 +41,8 @@ static struct file_output file_output(FILE *file)
 
     if (terminal)
         ioctl(fileno(file), TIOCGWINSZ, &window);
-    return (struct file_output){.output = {.write = write_file, .is_terminal = terminal, .columns = window.ws_col}, .file = file};
+    return (struct file_output){.output = {.write = write_file, .is_terminal = terminal, .columns = window.ws_col},
+                                .file = file};
 }
 
 static int find_disks(struct session *session, struct error *error)

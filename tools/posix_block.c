@@ -73,8 +73,8 @@ static void run_task(struct posix_task *task)
     case BLOCK_WRITE: {
         uint8_t *data = (uint8_t *)request->buffer->data + request->offset;
         aligned = aligned && ((uintptr_t)data & (block->direct_block - 1)) == 0;
-        task->status = posix_transfer(aligned ? block->direct : block->descriptor, request->operation == BLOCK_WRITE, data,
-                                      (size_t)length, (int64_t)offset, &task->transferred);
+        task->status = posix_transfer(aligned ? block->direct : block->descriptor, request->operation == BLOCK_WRITE,
+                                      data, (size_t)length, (int64_t)offset, &task->transferred);
         if (!task->status && task->transferred < length)
             task->status = -EIO;
         break;
@@ -181,7 +181,8 @@ static int prepare(struct posix_block *block, bool write, struct error *error)
     struct stat status;
 
     if (fstat(block->descriptor, &status) != 0)
-        return error_set(error, posix_error_code(errno), OPERATION_OPEN, block->path, ERROR_NO_BLOCK, "%s", strerror(errno));
+        return error_set(error, posix_error_code(errno), OPERATION_OPEN, block->path, ERROR_NO_BLOCK, "%s",
+                         strerror(errno));
     block->special = S_ISBLK(status.st_mode);
     if (!block->special && !S_ISREG(status.st_mode))
         return error_set(error, ERROR_UNSUPPORTED, OPERATION_OPEN, block->path, ERROR_NO_BLOCK,
@@ -221,8 +222,7 @@ static int prepare(struct posix_block *block, bool write, struct error *error)
     return 0;
 }
 
-int posix_block_open(struct loop *loop, const char *path, bool write, struct block_device **device,
-                     struct error *error)
+int posix_block_open(struct loop *loop, const char *path, bool write, struct block_device **device, struct error *error)
 {
     struct posix_block *block = calloc(1, sizeof(*block));
     struct stat status;
@@ -236,7 +236,8 @@ int posix_block_open(struct loop *loop, const char *path, bool write, struct blo
     bool exclusive = write && stat(path, &status) == 0 && S_ISBLK(status.st_mode);
     block->descriptor = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | (exclusive ? O_EXCL : 0));
     if (block->descriptor < 0) {
-        int result = error_set(error, posix_error_code(errno), OPERATION_OPEN, path, ERROR_NO_BLOCK, "%s", strerror(errno));
+        int result =
+            error_set(error, posix_error_code(errno), OPERATION_OPEN, path, ERROR_NO_BLOCK, "%s", strerror(errno));
         free(block);
         return result;
     }
@@ -266,7 +267,8 @@ int posix_block_make_writable(struct block_device *device, struct error *error)
         return 0;
     int descriptor = open(block->path, O_RDWR | O_CLOEXEC | (block->special ? O_EXCL : 0));
     if (descriptor < 0)
-        return error_set(error, posix_error_code(errno), OPERATION_OPEN, block->path, ERROR_NO_BLOCK, "%s", strerror(errno));
+        return error_set(error, posix_error_code(errno), OPERATION_OPEN, block->path, ERROR_NO_BLOCK, "%s",
+                         strerror(errno));
     close(block->descriptor);
     block->descriptor = descriptor;
     if (block->direct >= 0)

@@ -153,8 +153,8 @@ static bool mounted_at(unsigned major_number, unsigned minor_number, char *where
     bool found = false;
 
     while (file && !found && fgets(line, sizeof(line), file))
-        if (sscanf(line, "%*u %*u %u:%u %*s %1023s", &line_major, &line_minor, place) == 3 && line_major == major_number &&
-            line_minor == minor_number) {
+        if (sscanf(line, "%*u %*u %u:%u %*s %1023s", &line_major, &line_minor, place) == 3 &&
+            line_major == major_number && line_minor == minor_number) {
             snprintf(where, size, "%s", place);
             found = true;
         }

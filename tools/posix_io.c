@@ -130,26 +130,38 @@ int posix_transfer(int descriptor, bool write_it, void *data, size_t size, int64
 enum error_code posix_error_code(int error_number)
 {
     switch (error_number) {
-    case 0: return ERROR_NONE;
-    case ENOMEM: return ERROR_NO_MEMORY;
+    case 0:
+        return ERROR_NONE;
+    case ENOMEM:
+        return ERROR_NO_MEMORY;
     case ENOENT:
-    case ENOTDIR: return ERROR_NOT_FOUND;
-    case EEXIST: return ERROR_EXISTS;
-    case EBUSY: return ERROR_BUSY;
+    case ENOTDIR:
+        return ERROR_NOT_FOUND;
+    case EEXIST:
+        return ERROR_EXISTS;
+    case EBUSY:
+        return ERROR_BUSY;
     case EROFS:
     case EACCES:
-    case EPERM: return ERROR_WRITE_PROTECTED;
+    case EPERM:
+        return ERROR_WRITE_PROTECTED;
     case ENOSPC:
     case EDQUOT:
-    case EFBIG: return ERROR_NO_SPACE;
+    case EFBIG:
+        return ERROR_NO_SPACE;
     case ENODEV:
     case ENXIO:
-    case ENOMEDIUM: return ERROR_GONE;
+    case ENOMEDIUM:
+        return ERROR_GONE;
     case EIO:
     case EILSEQ:
-    case ENODATA: return ERROR_MEDIUM; /* how Linux reports unrecovered sectors */
-    case ETIMEDOUT: return ERROR_TIMEOUT;
-    case EOPNOTSUPP: return ERROR_UNSUPPORTED;
-    default: return ERROR_IO;
+    case ENODATA:
+        return ERROR_MEDIUM; /* how Linux reports unrecovered sectors */
+    case ETIMEDOUT:
+        return ERROR_TIMEOUT;
+    case EOPNOTSUPP:
+        return ERROR_UNSUPPORTED;
+    default:
+        return ERROR_IO;
     }
 }

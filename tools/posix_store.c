@@ -43,7 +43,8 @@ static void run_request(struct posix_task *task)
         return;
     }
     bool write_it = request->operation == STREAM_WRITE;
-    task->status = posix_transfer(stream->descriptor, write_it, request->data, request->size, offset, &task->transferred);
+    task->status =
+        posix_transfer(stream->descriptor, write_it, request->data, request->size, offset, &task->transferred);
     if (!task->status && write_it && task->transferred < request->size)
         task->status = -EIO;
 }
@@ -128,7 +129,8 @@ static void flush_folder(const char *path)
     }
 }
 
-static int open_volume(struct stream_store *base, unsigned volume, bool write, struct stream **stream, struct error *error)
+static int open_volume(struct stream_store *base, unsigned volume, bool write, struct stream **stream,
+                       struct error *error)
 {
     struct posix_store *store = (struct posix_store *)base;
     char path[PATH_BYTES_MAX + 8];
@@ -230,8 +232,8 @@ int posix_store_open(struct loop *loop, const char *path, bool write, struct str
         free(new_store);
         return error_set(error, ERROR_USAGE, OPERATION_OPEN, "", ERROR_NO_BLOCK, "the image's name is too long");
     }
-    if (write && strcmp(path, "-") != 0 && stat(path, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) ||
-                                                                        S_ISDIR(status.st_mode))) {
+    if (write && strcmp(path, "-") != 0 && stat(path, &status) == 0 &&
+        (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) || S_ISDIR(status.st_mode))) {
         free(new_store);
         return error_set(error, ERROR_EXISTS, OPERATION_OPEN, path, ERROR_NO_BLOCK,
                          "an image is never written over something");

@@ -66,11 +66,25 @@ static bool parse_size(const char *text, uint64_t *value)
             __builtin_add_overflow(result, (uint64_t)(*text - '0'), &result))
             return false;
     switch (*text) {
-    case 'T': case 't': shift += 10; __attribute__((fallthrough));
-    case 'G': case 'g': shift += 10; __attribute__((fallthrough));
-    case 'M': case 'm': shift += 10; __attribute__((fallthrough));
-    case 'K': case 'k': shift += 10; text++; break;
-    default: break;
+    case 'T':
+    case 't':
+        shift += 10;
+        __attribute__((fallthrough));
+    case 'G':
+    case 'g':
+        shift += 10;
+        __attribute__((fallthrough));
+    case 'M':
+    case 'm':
+        shift += 10;
+        __attribute__((fallthrough));
+    case 'K':
+    case 'k':
+        shift += 10;
+        text++;
+        break;
+    default:
+        break;
     }
     if (*text || (shift && result > UINT64_MAX >> shift))
         return false;
@@ -120,9 +134,12 @@ static int parse_option(struct command *command, const char *word, struct error 
         const char *name;
         bool *flag;
     } flags[] = {
-        {"--raw", &command->options.raw},         {"--discard", &command->options.discard},
-        {"--salvage", &command->options.salvage}, {"--no-verify", &command->options.no_verify},
-        {"--dry-run", &command->dry_run},         {"--yes", &command->yes},
+        {"--raw", &command->options.raw},
+        {"--discard", &command->options.discard},
+        {"--salvage", &command->options.salvage},
+        {"--no-verify", &command->options.no_verify},
+        {"--dry-run", &command->dry_run},
+        {"--yes", &command->yes},
         {"--json", &command->json},
     };
 
@@ -244,21 +261,30 @@ int command_split_partition(const char *text, char *name, size_t name_size, unsi
 enum exit_code exit_code_of(const struct error *error)
 {
     switch (error->code) {
-    case ERROR_NONE: return EXIT_CODE_DONE;
-    case ERROR_CANCELLED: return EXIT_CODE_CANCELLED;
+    case ERROR_NONE:
+        return EXIT_CODE_DONE;
+    case ERROR_CANCELLED:
+        return EXIT_CODE_CANCELLED;
     case ERROR_USAGE:
     case ERROR_NOT_FOUND:
-    case ERROR_AMBIGUOUS: return EXIT_CODE_USAGE;
+    case ERROR_AMBIGUOUS:
+        return EXIT_CODE_USAGE;
     case ERROR_REFUSED:
     case ERROR_EXISTS:
-    case ERROR_BUSY: return EXIT_CODE_REFUSED;
-    default: break;
+    case ERROR_BUSY:
+        return EXIT_CODE_REFUSED;
+    default:
+        break;
     }
     switch (error->side) {
-    case SIDE_SOURCE: return EXIT_CODE_SOURCE;
-    case SIDE_TARGET: return EXIT_CODE_TARGET;
-    case SIDE_IMAGE: return EXIT_CODE_IMAGE;
-    case SIDE_NONE: break;
+    case SIDE_SOURCE:
+        return EXIT_CODE_SOURCE;
+    case SIDE_TARGET:
+        return EXIT_CODE_TARGET;
+    case SIDE_IMAGE:
+        return EXIT_CODE_IMAGE;
+    case SIDE_NONE:
+        break;
     }
     return EXIT_CODE_OTHER;
 }

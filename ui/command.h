@@ -34,14 +34,14 @@ enum command_verb {
 /* Exit codes of the program and of the machine's application; documented in docs/guide.md. */
 enum exit_code {
     EXIT_CODE_DONE = 0,
-    EXIT_CODE_OTHER = 1,     /* anything not below (no memory, a bug) */
-    EXIT_CODE_USAGE = 2,     /* the command cannot be understood, or names something that is not there */
-    EXIT_CODE_REFUSED = 3,   /* would destroy data and nobody agreed, or a rule forbids it */
-    EXIT_CODE_SOURCE = 4,    /* I/O error of the source */
-    EXIT_CODE_TARGET = 5,    /* I/O error of the target, or what was read back differs */
-    EXIT_CODE_IMAGE = 6,     /* damaged or incomplete image, or I/O error of the image */
+    EXIT_CODE_OTHER = 1,   /* anything not below (no memory, a bug) */
+    EXIT_CODE_USAGE = 2,   /* the command cannot be understood, or names something that is not there */
+    EXIT_CODE_REFUSED = 3, /* would destroy data and nobody agreed, or a rule forbids it */
+    EXIT_CODE_SOURCE = 4,  /* I/O error of the source */
+    EXIT_CODE_TARGET = 5,  /* I/O error of the target, or what was read back differs */
+    EXIT_CODE_IMAGE = 6,   /* damaged or incomplete image, or I/O error of the image */
     EXIT_CODE_CANCELLED = 7,
-    EXIT_CODE_DIFFERS = 8    /* verify: the disk is not what the image says */
+    EXIT_CODE_DIFFERS = 8 /* verify: the disk is not what the image says */
 };
 
 #define COMMAND_ARGUMENTS_MAX 16

@@ -65,7 +65,8 @@ static bool is_end_line(const char *text, enum job_file_end *end)
     static const struct {
         const char *text;
         enum job_file_end end;
-    } ends[] = {{"then return", JOB_FILE_RETURN}, {"then reboot", JOB_FILE_REBOOT}, {"then poweroff", JOB_FILE_POWER_OFF}};
+    } ends[] = {
+        {"then return", JOB_FILE_RETURN}, {"then reboot", JOB_FILE_REBOOT}, {"then poweroff", JOB_FILE_POWER_OFF}};
 
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
         if (strcmp(text, ends[i].text) == 0) {
@@ -107,13 +108,17 @@ static int read_line(struct session *session, const char *line, size_t length, s
 static bool is_disk_argument(const struct command *command, unsigned argument)
 {
     switch (command->verb) {
-    case COMMAND_CAPTURE: return argument == 0;
+    case COMMAND_CAPTURE:
+        return argument == 0;
     case COMMAND_RESTORE:
-    case COMMAND_VERIFY: return argument == 1;
+    case COMMAND_VERIFY:
+        return argument == 1;
     case COMMAND_LIST:
     case COMMAND_CLONE:
-    case COMMAND_MEASURE: return true;
-    default: return false;
+    case COMMAND_MEASURE:
+        return true;
+    default:
+        return false;
     }
 }
 

@@ -96,43 +96,51 @@ static const struct {
     [MESSAGE_NONE] = {"none", ""},
     [MESSAGE_FS_UNKNOWN] = {"fs-unknown", "no known file system: copied whole"},
     [MESSAGE_FS_NO_READER] = {"fs-no-reader", "%t: which blocks it uses cannot be told here, copied whole"},
-    [MESSAGE_FS_UNKNOWN_FEATURE] = {"fs-unknown-feature", "%t uses a feature that is not known here (%u): copied whole"},
+    [MESSAGE_FS_UNKNOWN_FEATURE] = {"fs-unknown-feature",
+                                    "%t uses a feature that is not known here (%u): copied whole"},
     [MESSAGE_FS_DAMAGED] = {"fs-damaged", "%t is damaged (%u, byte %0): copied whole"},
     [MESSAGE_FS_READER_FAILED] = {"fs-reader-failed", "%t could not be read (%u): copied whole"},
     [MESSAGE_FS_AUDIT_FAILED] = {"fs-audit-failed",
                                  "%t says that its own %u (byte %0) is not in use, which cannot be: copied whole"},
-    [MESSAGE_FS_BIGGER_THAN_VOLUME] = {"fs-bigger-than-volume",
-                                       "%t claims %a on a volume of %b: copied whole"},
-    [MESSAGE_FS_JOURNAL_DIRTY] = {"fs-journal-dirty",
-                                  "%t was not unmounted cleanly; its journal is captured and will be replayed at the next mount"},
+    [MESSAGE_FS_BIGGER_THAN_VOLUME] = {"fs-bigger-than-volume", "%t claims %a on a volume of %b: copied whole"},
+    [MESSAGE_FS_JOURNAL_DIRTY] =
+        {"fs-journal-dirty",
+         "%t was not unmounted cleanly; its journal is captured and will be replayed at the next mount"},
     [MESSAGE_FS_JOURNAL_EXTERNAL] = {"fs-journal-external",
                                      "%t keeps its journal on another disk (%u), which is not in this image"},
     [MESSAGE_FS_NOT_CLEAN] = {"fs-not-clean", "%t was not unmounted cleanly; captured as it is"},
-    [MESSAGE_FS_HIBERNATED] = {"fs-hibernated",
-                               "Windows is hibernated or Fast Startup is on (%t); captured as it is. For a clean image, "
-                               "shut Windows down with Shift held"},
-    [MESSAGE_FS_HAS_ERRORS] = {"fs-has-errors", "%t says that it has errors; captured as it is. Check it before you trust it"},
-    [MESSAGE_FS_ENCRYPTED] = {"fs-encrypted",
-                              "encrypted by %t: copied whole, and it will not compress. On other hardware its recovery key will be asked for"},
+    [MESSAGE_FS_HIBERNATED] =
+        {"fs-hibernated", "Windows is hibernated or Fast Startup is on (%t); captured as it is. For a clean image, "
+                          "shut Windows down with Shift held"},
+    [MESSAGE_FS_HAS_ERRORS] = {"fs-has-errors",
+                               "%t says that it has errors; captured as it is. Check it before you trust it"},
+    [MESSAGE_FS_ENCRYPTED] = {"fs-encrypted", "encrypted by %t: copied whole, and it will not compress. On other "
+                                              "hardware its recovery key will be asked for"},
     [MESSAGE_FS_SWAP] = {"fs-swap", "swap space: only its header is kept"},
     [MESSAGE_FS_SWAP_HIBERNATED] = {"fs-swap-hibernated", "swap space holds a suspended system: copied whole"},
-    [MESSAGE_TABLE_BACKUP_BAD] = {"table-backup-bad", "the backup partition table (GPT) of %t is damaged; the primary is good and used"},
-    [MESSAGE_TABLE_PRIMARY_BAD] = {"table-primary-bad", "the primary partition table (GPT) of %t is damaged; the backup was used"},
-    [MESSAGE_TABLE_BACKUP_NOT_AT_END] = {"table-backup-not-at-end",
-                                         "the backup partition table (GPT) of %t is at block %0, not at the disk's end (%1)"},
-    [MESSAGE_TABLE_DAMAGED] = {"table-damaged", "the partition table of %t cannot be trusted (%u): treated as a disk without one"},
+    [MESSAGE_TABLE_BACKUP_BAD] = {"table-backup-bad",
+                                  "the backup partition table (GPT) of %t is damaged; the primary is good and used"},
+    [MESSAGE_TABLE_PRIMARY_BAD] = {"table-primary-bad",
+                                   "the primary partition table (GPT) of %t is damaged; the backup was used"},
+    [MESSAGE_TABLE_BACKUP_NOT_AT_END] =
+        {"table-backup-not-at-end",
+         "the backup partition table (GPT) of %t is at block %0, not at the disk's end (%1)"},
+    [MESSAGE_TABLE_DAMAGED] = {"table-damaged",
+                               "the partition table of %t cannot be trusted (%u): treated as a disk without one"},
     [MESSAGE_TABLE_OVERLAP] = {"table-overlap", "partitions %0 and %1 of %t overlap"},
     [MESSAGE_PARTITION_BEYOND_END] = {"partition-beyond-end", "partition %0 of %t reaches beyond the disk's end"},
-    [MESSAGE_SOURCE_MOUNTED] = {"source-mounted",
-                                "%t is mounted at %u: files that change while it is captured may be damaged in the image. "
-                                "Unmount it or boot the stick for an image that can be trusted"},
+    [MESSAGE_SOURCE_MOUNTED] =
+        {"source-mounted", "%t is mounted at %u: files that change while it is captured may be damaged in the image. "
+                           "Unmount it or boot the stick for an image that can be trusted"},
     [MESSAGE_SOURCE_HALF_RESTORED] = {"source-half-restored",
                                       "%t is half restored (image %u): a restore onto it did not end"},
     [MESSAGE_TARGET_MOUNTED] = {"target-mounted", "%t is mounted at %u: unmount it first"},
-    [MESSAGE_TARGET_SMALLER] = {"target-smaller", "needs shrinking: %a are needed (%0 bytes), the target has %b (%1 bytes)"},
-    [MESSAGE_SECTOR_SIZE] = {"sector-size",
-                             "the image was made from a disk with sectors of %0 bytes, the target has %1: file systems and tables "
-                             "would not be found there"},
+    [MESSAGE_TARGET_SMALLER] = {"target-smaller",
+                                "needs shrinking: %a are needed (%0 bytes), the target has %b (%1 bytes)"},
+    [MESSAGE_SECTOR_SIZE] =
+        {"sector-size",
+         "the image was made from a disk with sectors of %0 bytes, the target has %1: file systems and tables "
+         "would not be found there"},
     [MESSAGE_TARGET_IS_SOURCE] = {"target-is-source", "source and target are the same disk"},
     [MESSAGE_TARGET_HOLDS_IMAGE] = {"target-holds-image", "the image is on the target itself"},
     [MESSAGE_TARGET_IS_BOOT_STICK] = {"target-is-boot-stick", "%t is the stick that Eidolon runs from"},
@@ -142,9 +150,11 @@ static const struct {
     [MESSAGE_IMAGE_DAMAGED] = {"image-damaged", "the image is damaged: %1 bytes of the disk at byte %0 are lost"},
     [MESSAGE_IMAGE_INCOMPLETE] = {"image-incomplete", "the image is incomplete: %a of the disk are in it"},
     [MESSAGE_NOT_READ_BACK] = {"not-read-back", "written, not read back"},
-    [MESSAGE_DISCARD_UNSUPPORTED] = {"discard-unsupported", "%t cannot discard; its unused blocks are left as they are"},
-    [MESSAGE_DUPLICATE_IDENTITY] = {"duplicate-identity",
-                                    "%t has the same identity now: take one of the two out before an operating system starts"},
+    [MESSAGE_DISCARD_UNSUPPORTED] = {"discard-unsupported",
+                                     "%t cannot discard; its unused blocks are left as they are"},
+    [MESSAGE_DUPLICATE_IDENTITY] =
+        {"duplicate-identity",
+         "%t has the same identity now: take one of the two out before an operating system starts"},
     [MESSAGE_LAYOUT_GPT_MOVED] = {"layout-gpt-moved", "the backup partition table (GPT) moves from byte %0 to byte %1"},
     [MESSAGE_DIFFERS] = {"differs", "%t: %1 bytes at byte %0 are not what the image says"},
     [MESSAGE_FIRMWARE_FALLBACK] = {"firmware-fallback", "%t is served by the firmware's driver: %u"},
@@ -157,14 +167,29 @@ static void say_argument(struct sentence *sentence, const struct message *messag
     char size[SIZE_TEXT_MAX];
 
     switch (which) {
-    case 't': say(sentence, "%s", message->text[0]); break;
-    case 'u': say(sentence, "%s", message->text[1]); break;
-    case 'a': say(sentence, "%s", size_text(message->number[0], size)); break;
-    case 'b': say(sentence, "%s", size_text(message->number[1], size)); break;
-    case '0': say(sentence, "%" PRIu64, message->number[0]); break;
-    case '1': say(sentence, "%" PRIu64, message->number[1]); break;
-    case '2': say(sentence, "%" PRIu64, message->number[2]); break;
-    default: break;
+    case 't':
+        say(sentence, "%s", message->text[0]);
+        break;
+    case 'u':
+        say(sentence, "%s", message->text[1]);
+        break;
+    case 'a':
+        say(sentence, "%s", size_text(message->number[0], size));
+        break;
+    case 'b':
+        say(sentence, "%s", size_text(message->number[1], size));
+        break;
+    case '0':
+        say(sentence, "%" PRIu64, message->number[0]);
+        break;
+    case '1':
+        say(sentence, "%" PRIu64, message->number[1]);
+        break;
+    case '2':
+        say(sentence, "%" PRIu64, message->number[2]);
+        break;
+    default:
+        break;
     }
 }
 

@@ -77,7 +77,9 @@ static void show_progress(struct job_listener *listener, const struct job_progre
 {
     struct progress_view *view = (struct progress_view *)listener;
     bool new_phase = !view->started || progress->phase != view->phase;
-    uint64_t interval = view->json ? JSON_INTERVAL : view->session->status->is_terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL;
+    uint64_t interval = view->json                           ? JSON_INTERVAL
+                        : view->session->status->is_terminal ? TERMINAL_INTERVAL
+                                                             : PLAIN_INTERVAL;
 
     if (!new_phase && progress->now - view->last_printed < interval)
         return;

@@ -7,7 +7,7 @@ extern char musl_thread_area[];
 
 static inline uintptr_t __get_tp()
 {
-	return (uintptr_t)musl_thread_area;
+    return (uintptr_t)musl_thread_area;
 }
 
 #define MC_PC gregs[REG_RIP]

@@ -12,13 +12,13 @@ char musl_thread_area[sizeof(struct pthread)] __attribute__((aligned(64)));
 
 void musl_start(void)
 {
-	struct pthread *self = (struct pthread *)musl_thread_area;
+    struct pthread *self = (struct pthread *)musl_thread_area;
 
-	self->self = self;
-	self->next = self->prev = self;
-	self->tid = 1;
-	self->detach_state = DT_JOINABLE;
-	self->locale = &libc.global_locale;
-	self->robust_list.head = &self->robust_list.head;
-	libc.page_size = 4096;
+    self->self = self;
+    self->next = self->prev = self;
+    self->tid = 1;
+    self->detach_state = DT_JOINABLE;
+    self->locale = &libc.global_locale;
+    self->robust_list.head = &self->robust_list.head;
+    libc.page_size = 4096;
 }

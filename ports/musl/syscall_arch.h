@@ -10,37 +10,37 @@ extern long musl_syscall(long number, long a1, long a2, long a3, long a4, long a
 
 static __inline long __syscall0(long n)
 {
-	return musl_syscall(n, 0, 0, 0, 0, 0, 0);
+    return musl_syscall(n, 0, 0, 0, 0, 0, 0);
 }
 
 static __inline long __syscall1(long n, long a1)
 {
-	return musl_syscall(n, a1, 0, 0, 0, 0, 0);
+    return musl_syscall(n, a1, 0, 0, 0, 0, 0);
 }
 
 static __inline long __syscall2(long n, long a1, long a2)
 {
-	return musl_syscall(n, a1, a2, 0, 0, 0, 0);
+    return musl_syscall(n, a1, a2, 0, 0, 0, 0);
 }
 
 static __inline long __syscall3(long n, long a1, long a2, long a3)
 {
-	return musl_syscall(n, a1, a2, a3, 0, 0, 0);
+    return musl_syscall(n, a1, a2, a3, 0, 0, 0);
 }
 
 static __inline long __syscall4(long n, long a1, long a2, long a3, long a4)
 {
-	return musl_syscall(n, a1, a2, a3, a4, 0, 0);
+    return musl_syscall(n, a1, a2, a3, a4, 0, 0);
 }
 
 static __inline long __syscall5(long n, long a1, long a2, long a3, long a4, long a5)
 {
-	return musl_syscall(n, a1, a2, a3, a4, a5, 0);
+    return musl_syscall(n, a1, a2, a3, a4, a5, 0);
 }
 
 static __inline long __syscall6(long n, long a1, long a2, long a3, long a4, long a5, long a6)
 {
-	return musl_syscall(n, a1, a2, a3, a4, a5, a6);
+    return musl_syscall(n, a1, a2, a3, a4, a5, a6);
 }
 
 #define SYSCALL_NO_TLS 1

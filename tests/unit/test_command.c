@@ -44,11 +44,25 @@ static void test_every_verb(void **state)
 
 static void test_nonsense_is_refused(void **state)
 {
-    static const char *const lines[] = {
-        "", "captur a b", "capture a", "capture a b c", "capture a b --level=0", "capture a b --level=20", "capture a b --level=",
-        "capture a b --chunk=3M", "capture a b --chunk=8M", "capture a b --split=1M", "capture a b --bogus", "restore \"a b",
-        "info", "capture a b --split=99999999999999999999", "capture a b --split=20000000000000000000T", "capture \"\" b",
-        "capture a b --processors=0", "capture a b --level=-1", "capture a b --chunk=1M1"};
+    static const char *const lines[] = {"",
+                                        "captur a b",
+                                        "capture a",
+                                        "capture a b c",
+                                        "capture a b --level=0",
+                                        "capture a b --level=20",
+                                        "capture a b --level=",
+                                        "capture a b --chunk=3M",
+                                        "capture a b --chunk=8M",
+                                        "capture a b --split=1M",
+                                        "capture a b --bogus",
+                                        "restore \"a b",
+                                        "info",
+                                        "capture a b --split=99999999999999999999",
+                                        "capture a b --split=20000000000000000000T",
+                                        "capture \"\" b",
+                                        "capture a b --processors=0",
+                                        "capture a b --level=-1",
+                                        "capture a b --chunk=1M1"};
     struct command command;
 
     (void)state;
@@ -86,8 +100,9 @@ static void test_partition_numbers(void **state)
     assert_int_equal(command_split_partition("x#0", name, sizeof(name), &partition, NULL), -ERROR_USAGE);
     assert_int_equal(command_split_partition("x#1025", name, sizeof(name), &partition, NULL), -ERROR_USAGE);
     assert_int_equal(command_split_partition("#1", name, sizeof(name), &partition, NULL), -ERROR_USAGE);
-    assert_int_equal(command_split_partition("0123456789012345678901234567890123456789", name, sizeof(name), &partition, NULL),
-                     -ERROR_USAGE);
+    assert_int_equal(
+        command_split_partition("0123456789012345678901234567890123456789", name, sizeof(name), &partition, NULL),
+        -ERROR_USAGE);
 }
 
 static void test_exit_codes_are_distinct(void **state)
@@ -110,7 +125,8 @@ static void test_exit_codes_are_distinct(void **state)
 static void test_every_sentence(void **state)
 {
     char text[SENTENCE_MAX];
-    struct error error = {.operation = OPERATION_READ, .side = SIDE_SOURCE, .block = UINT64_MAX - 1, .raw_status = 0x51};
+    struct error error = {
+        .operation = OPERATION_READ, .side = SIDE_SOURCE, .block = UINT64_MAX - 1, .raw_status = 0x51};
     struct message message = {.partition = 3, .number = {UINT64_MAX, UINT64_MAX, UINT64_MAX}};
 
     (void)state;
@@ -210,13 +226,15 @@ static bool variable(struct session *session, const char *name, char *value, siz
     return true;
 }
 
-static const struct session_ops recording_ops = {.open_disk = no_disk, .close_disk = close_good_disk, .open_store = no_store, .variable = variable};
+static const struct session_ops recording_ops = {
+    .open_disk = no_disk, .close_disk = close_good_disk, .open_store = no_store, .variable = variable};
 
 static enum exit_code run_file(const char *text, struct recorder *recorder, enum job_file_end *end)
 {
     memset(recorder, 0, sizeof(*recorder));
     recorder->output.write = record;
-    struct session session = {.ops = &recording_ops, .out = &recorder->output, .status = &recorder->output, .version = "test"};
+    struct session session = {
+        .ops = &recording_ops, .out = &recorder->output, .status = &recorder->output, .version = "test"};
     disks_tried = 0;
     return session_run_job_file(&session, text, strlen(text), end);
 }
@@ -245,8 +263,9 @@ static void test_job_file_stops_at_the_first_failure(void **state)
     enum job_file_end end;
 
     (void)state;
-    assert_int_equal(run_file("version\r\n# comment\n\ncapture good \"{serial}.eid\"\nversion\nthen reboot\n", &recorder, &end),
-                     EXIT_CODE_USAGE);
+    assert_int_equal(
+        run_file("version\r\n# comment\n\ncapture good \"{serial}.eid\"\nversion\nthen reboot\n", &recorder, &end),
+        EXIT_CODE_USAGE);
     assert_int_equal(disks_tried, 1);
     assert_int_equal(end, JOB_FILE_RETURN);
     assert_non_null(strstr(recorder.text, "A_B_.."));
