@@ -82,7 +82,7 @@ static int open_disk(struct session *session, const char *name, bool write, stru
         if (stat(name, &file) != 0)
             return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK, "no such file or disk");
         device = find_open(session, &file);
-        if (posix_disk_in_use(&file, name, end->partition, where, sizeof(places[0])))
+        if (posix_disk_in_use(&file, end->partition, where, sizeof(places[0])))
             end->mounted_at = where;
         /* A target in use is opened for reading only: the plan will refuse it, and say why. */
         if (!device) {

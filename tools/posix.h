@@ -55,6 +55,16 @@ bool posix_block_in_use(const struct block_device *device, unsigned partition, c
 /* Makes the kernel read a changed partition table. */
 void posix_block_reread_table(struct block_device *device);
 
+/* --- where the bytes of a file or disk really are (posix_place.c) --- */
+struct posix_place {
+    char name[BLOCK_NAME_MAX]; /* of the disk or file below all partitions, loop devices and links */
+    uint64_t start, bytes;     /* on it */
+};
+void posix_place_of(const struct stat *status, struct posix_place *place);
+bool posix_places_overlap(const struct posix_place *a, const struct posix_place *b);
+/* A stand-in for the disk or file below, only for core to see who overlaps whom: never started, nothing can be read. */
+void posix_place_device(const struct posix_place *place, struct block_device *device);
+
 /* --- files and pipes as image stores (posix_store.c) --- */
 /* path "-": standard input or output. */
 int posix_store_open(struct loop *loop, const char *path, bool write, struct stream_store **store, bool *is_pipe,
@@ -69,6 +79,6 @@ void posix_disk_describe(struct block_device *device, const struct stat *status)
  * Where a disk (partition 0), one of its partitions, or a file that a loop device serves is mounted or otherwise held: true
  * and the place in words.
  */
-bool posix_disk_in_use(const struct stat *status, const char *path, unsigned partition, char *where, size_t size);
+bool posix_disk_in_use(const struct stat *status, unsigned partition, char *where, size_t size);
 
 #endif

@@ -34,6 +34,7 @@ struct posix_block {
     ino_t inode;
     dev_t special_device;
     char path[512];
+    struct block_device below; /* where the bytes really are, so that two names of one disk are seen to be one */
     struct posix_finished finished;
     struct block_task tasks[QUEUE_DEPTH];
 };
@@ -178,6 +179,7 @@ static void open_direct(struct posix_block *block, bool write)
 static int prepare(struct posix_block *block, bool write, struct error *error)
 {
     struct block_device *device = &block->device;
+    struct posix_place place;
     struct stat status;
 
     if (fstat(block->descriptor, &status) != 0)
@@ -210,6 +212,10 @@ static int prepare(struct posix_block *block, bool write, struct error *error)
     if (device->geometry.block_count == 0)
         return error_set(error, ERROR_UNSUPPORTED, OPERATION_OPEN, block->path, ERROR_NO_BLOCK,
                          "it is empty: no disk is in it");
+    posix_place_of(&status, &place);
+    posix_place_device(&place, &block->below);
+    device->parent = &block->below;
+    device->parent_lba = place.start / device->geometry.logical_block;
     /*
      * Past the page cache where it serves: disks always (the cache would only be filled with what is read once), and files
      * that are written, so that what is read back comes from the disk below.
@@ -294,7 +300,7 @@ bool posix_block_in_use(const struct block_device *device, unsigned partition, c
     const struct posix_block *block = (const struct posix_block *)device;
     struct stat status;
 
-    return fstat(block->descriptor, &status) == 0 && posix_disk_in_use(&status, block->path, partition, where, size);
+    return fstat(block->descriptor, &status) == 0 && posix_disk_in_use(&status, partition, where, size);
 }
 
 void posix_block_reread_table(struct block_device *device)

@@ -232,40 +232,61 @@ static bool block_in_use(const char *folder, unsigned partition, char *where, si
     return found;
 }
 
-/* A file may be a disk through a loop device. */
-static bool loop_in_use(const char *path, unsigned partition, char *where, size_t size)
+/* The same for one device node of sysfs, if it holds any of these bytes. */
+static bool node_in_use(const char *folder, const struct posix_place *ours, char *where, size_t size)
 {
-    char real_path[PATH_MAX], folder[PATH_MAX], backing[PATH_MAX];
-    DIR *blocks = realpath(path, real_path) ? opendir("/sys/block") : NULL;
+    char numbers[32];
+    unsigned major_number, minor_number;
+    struct posix_place theirs;
+
+    read_attribute(folder, "dev", numbers, sizeof(numbers));
+    if (sscanf(numbers, "%u:%u", &major_number, &minor_number) != 2)
+        return false;
+    struct stat status = {.st_mode = S_IFBLK, .st_rdev = makedev(major_number, minor_number)};
+    posix_place_of(&status, &theirs);
+    return posix_places_overlap(ours, &theirs) && folder_in_use(folder, where, size);
+}
+
+/* A disk or file may be a disk again through a loop device, under whatever name. */
+static bool loop_in_use(const struct posix_place *ours, const char *loop, unsigned partition, char *where, size_t size)
+{
+    char folder[PATH_MAX], child[PATH_MAX], text[16];
+    bool found;
+
+    snprintf(folder, sizeof(folder), "/sys/block/%s", loop);
+    found = !partition && node_in_use(folder, ours, where, size);
+    DIR *children = opendir(folder);
+    for (struct dirent *entry; children && !found && (entry = readdir(children));) {
+        if (snprintf(child, sizeof(child), "%s/%s", folder, entry->d_name) >= (int)sizeof(child))
+            continue;
+        read_attribute(child, "partition", text, sizeof(text));
+        if (entry->d_name[0] != '.' && text[0] && (!partition || partition == (unsigned)atoi(text)))
+            found = node_in_use(child, ours, where, size);
+    }
+    if (children)
+        closedir(children);
+    return found;
+}
+
+static bool any_loop_in_use(const struct stat *status, unsigned partition, char *where, size_t size)
+{
+    DIR *blocks = opendir("/sys/block");
+    struct posix_place place;
     bool found = false;
 
-    for (struct dirent *entry; blocks && !found && (entry = readdir(blocks));) {
-        if (strncmp(entry->d_name, "loop", 4) != 0)
-            continue;
-        snprintf(folder, sizeof(folder), "/sys/block/%s/loop/backing_file", entry->d_name);
-        FILE *file = fopen(folder, "r");
-        bool ours = false;
-        if (file) {
-            if (fgets(backing, sizeof(backing), file)) {
-                backing[strcspn(backing, "\n")] = 0;
-                ours = strcmp(backing, real_path) == 0;
-            }
-            fclose(file);
-        }
-        snprintf(folder, sizeof(folder), "/sys/block/%s", entry->d_name);
-        found = ours && block_in_use(folder, partition, where, size);
-    }
+    posix_place_of(status, &place);
+    for (struct dirent *entry; blocks && !found && (entry = readdir(blocks));)
+        found = strncmp(entry->d_name, "loop", 4) == 0 && loop_in_use(&place, entry->d_name, partition, where, size);
     if (blocks)
         closedir(blocks);
     return found;
 }
 
-bool posix_disk_in_use(const struct stat *status, const char *path, unsigned partition, char *where, size_t size)
+bool posix_disk_in_use(const struct stat *status, unsigned partition, char *where, size_t size)
 {
     char folder[64];
 
-    if (!S_ISBLK(status->st_mode))
-        return loop_in_use(path, partition, where, size);
     snprintf(folder, sizeof(folder), "/sys/dev/block/%u:%u", major(status->st_rdev), minor(status->st_rdev));
-    return block_in_use(folder, partition, where, size);
+    return (S_ISBLK(status->st_mode) && block_in_use(folder, partition, where, size)) ||
+           any_loop_in_use(status, partition, where, size);
 }

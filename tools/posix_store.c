@@ -25,6 +25,7 @@ struct posix_store {
     struct stream_store store; /* first */
     struct loop *loop;
     bool is_standard, is_pipe;
+    struct block_device below; /* where the image is; for core to compare with a target */
     char path[PATH_BYTES_MAX];
 };
 
@@ -220,6 +221,23 @@ static bool is_pipe_like(const struct posix_store *store, bool write)
     return stat(store->path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode);
 }
 
+/* An image that is read must not be the target as well. Of one in volumes the first stands for all. */
+static void find_place(struct posix_store *store)
+{
+    struct posix_place place;
+    struct stat status;
+    char path[PATH_BYTES_MAX + 8];
+
+    volume_path(store, 1, path);
+    if (store->is_standard ? fstat(STDIN_FILENO, &status) : stat(store->path, &status) && stat(path, &status))
+        return;
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+        return;
+    posix_place_of(&status, &place);
+    posix_place_device(&place, &store->below);
+    store->store.disk = &store->below;
+}
+
 int posix_store_open(struct loop *loop, const char *path, bool write, struct stream_store **store, bool *is_pipe,
                      struct error *error)
 {
@@ -251,6 +269,8 @@ int posix_store_open(struct loop *loop, const char *path, bool write, struct str
              !new_store->is_standard ? path
              : write                 ? "standard output"
                                      : "standard input");
+    if (!write)
+        find_place(new_store);
     *is_pipe = new_store->is_pipe;
     *store = &new_store->store;
     return 0;

@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -161,6 +162,46 @@ class HostTest(unittest.TestCase):
             text = eidolon("restore", self.image + "#4", volume, "--yes", expect=REFUSED)
             assert "unmount it first" in text, text
             assert pc.run("sha256sum", volume).stdout == before
+
+    def test_other_names_of_a_disk_are_that_disk(self):
+        """A loop device, a partition's node, a link: source and target, or a mounted target, all the same."""
+        disk, link, nodes = self.garbage_target("named.img", 64 * MIB), self.path("link.img"), [self.path("node1"), self.path("node2")]
+        pc.run("sfdisk", "-q", disk, input=b"label: gpt\nstart=2048,size=40960\nstart=45056,size=40960\n")
+        os.link(disk, link)
+        self.addCleanup(os.remove, link)
+        loop = pc.run("losetup", "-f", "--show", disk, text=True).stdout.strip()
+        self.addCleanup(pc.run, "losetup", "-d", loop)
+        for number, node in enumerate(nodes, 1):
+            pc.run("addpart", loop, str(number), str((2048, 45056)[number - 1]), "40960")
+            self.addCleanup(pc.run, "delpart", loop, str(number))
+            with open("/sys/block/%s/%sp%d/dev" % (loop[5:], loop[5:], number)) as file:
+                numbers = [int(part) for part in file.read().split(":")]
+            os.mknod(node, 0o600 | stat.S_IFBLK, os.makedev(*numbers))
+            self.addCleanup(os.remove, node)
+        before = pc.run("sha256sum", disk).stdout
+        for source, target in ((loop, link), (disk, loop), (nodes[0], loop), (nodes[0], disk), (disk + "#1", nodes[0])):
+            assert "same disk" in eidolon("clone", source, target, "--yes", expect=REFUSED), (source, target)
+        assert pc.run("sha256sum", disk).stdout == before
+        eidolon("clone", nodes[0], nodes[1], "--yes")
+        pc.run("mkfs.ext4", "-q", "-F", nodes[0])
+        os.mkdir(self.path("place"))
+        self.addCleanup(os.rmdir, self.path("place"))
+        pc.run("mount", nodes[0], self.path("place"))
+        try:
+            for target in (loop, disk, link, disk + "#1", nodes[0]):
+                assert "unmount it first" in eidolon("clone", nodes[1], target, "--yes", expect=REFUSED), target
+            eidolon("restore", self.image + "#5", nodes[1], "--yes")
+        finally:
+            pc.run("umount", self.path("place"))
+
+    def test_an_image_is_not_its_own_target(self):
+        source, image = self.garbage_target("small.img", 8 * MIB), self.path("self.eid")
+        eidolon("capture", source, image)
+        self.addCleanup(os.remove, image)
+        assert "on the target itself" in eidolon("restore", image, image, "--yes", expect=REFUSED)
+        with open(image, "rb") as file:
+            assert "on the target itself" in eidolon("restore", "-", image, "--yes", stdin=file, expect=REFUSED)
+        eidolon("verify", image)
 
     def test_damage_is_named_and_the_rest_is_saved(self):
         damaged, target = self.path("damaged.eid"), self.garbage_target("salvaged.img", self.disk.bytes)
