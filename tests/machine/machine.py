@@ -14,6 +14,7 @@ from the serial port (m.serial_path). Both stay in build/machine/<test>/ for rea
 there is room and are removed (KEEP=1 in the environment keeps them).
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -59,6 +60,14 @@ def sparse_file(path, size):
     with open(path, "wb") as file:
         file.truncate(parse_size(size))
     return path
+
+
+def take_precedence():
+    """For tests that compare speeds: others on this computer shall not take the processors away. Without the right to it, nothing."""
+    with contextlib.suppress(OSError):
+        os.nice(-10)
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as file:
+        file.write("-10")
 
 
 def _die_with_parent():

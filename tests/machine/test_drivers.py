@@ -2,28 +2,15 @@
 """Every block device of the machine obeys the same rules: the conformance suite (core/block_conformance.h) on emulated controllers, served by
 our drivers and by the firmware's. And what our drivers are worth: faster than the firmware's by far."""
 
-import hashlib
-import json
 import os
 import re
 
-from machine import Machine
+from disks import events, filled_disk, sha256
+from machine import Machine, take_precedence
 from pc import MIB
 
 SIZE = 64 * MIB
 FOUR = {"logical_block_size": 4096, "physical_block_size": 4096}
-
-
-def sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def filled_disk(m, name, size=SIZE):
-    path = m.new_disk(name, size)
-    with open(path, "r+b") as file:
-        file.write(os.urandom(size))
-    return path
 
 
 def check_conformance(m, expected, written=True, code=0):
@@ -37,7 +24,7 @@ def check_conformance(m, expected, written=True, code=0):
 
 def add_disks(m):
     """Disks for either kind of driver, and a CD."""
-    paths = [filled_disk(m, name) for name in ("n512", "n4k-1", "n4k-2", "small", "s512", "s512e")]
+    paths = [filled_disk(m, name, SIZE) for name in ("n512", "n4k-1", "n4k-2", "small", "s512", "s512e")]
     m.add_nvme(paths[0], "N512")
     m.add_nvme(paths[1], "N4K", namespaces=[paths[2]], **FOUR)
     m.add_nvme(paths[3], "SMALL", mdts=1)
@@ -70,7 +57,7 @@ def test_our_drivers():
 def test_firmware_drivers():
     names = "nvme:N512 nvme:N4K nvme:N4K/n2 nvme:SMALL sata:S512 sata:S512E usb:U512 usb:U4K sata:QM virtio:"
     with Machine(command="conformance io=firmware %s --yes" % names) as m:
-        paths = add_disks(m) + [filled_disk(m, name) for name in ("usb", "usb4k", "virtio")]
+        paths = add_disks(m) + [filled_disk(m, name, SIZE) for name in ("usb", "usb4k", "virtio")]
         before = [sha256(path) for path in paths]
         m.add_stick()
         m.add_usb_storage(paths[6], "U512")
@@ -86,7 +73,7 @@ def test_firmware_drivers():
 
 def test_without_yes_nothing_is_written():
     with Machine(command="conformance nvme:N512 sata:S512 usb:U512 usb:STICK") as m:
-        paths = [filled_disk(m, name) for name in ("nvme", "sata", "usb")]
+        paths = [filled_disk(m, name, SIZE) for name in ("nvme", "sata", "usb")]
         before = [sha256(path) for path in paths]
         m.add_stick()
         m.add_nvme(paths[0], "N512")
@@ -100,15 +87,15 @@ def test_without_yes_nothing_is_written():
 
 def test_our_drivers_are_faster():
     """Reads of 64 KiB, our driver with its queue against the firmware's, in one guest. The bounds are half of what is usual."""
+    take_precedence()
     with Machine(command="measure nvme:FAST sata:DISK --json") as m:
         m.add_stick()
-        m.add_nvme(filled_disk(m, "nvme"), "FAST")
-        m.add_ahci_disk(filled_disk(m, "sata"), "DISK")
+        m.add_nvme(filled_disk(m, "nvme", SIZE), "FAST")
+        m.add_ahci_disk(filled_disk(m, "sata", SIZE), "DISK")
         m.start()
         m.expect_exit(0, timeout=100)
-        events = [json.loads(line) for line in m.log().splitlines() if line.startswith("{")]
-        ratios = {event["driver"]: event["bytes_per_second"] / event["firmware_bytes_per_second"] for event in events}
-        for event in events:
+        ratios = {event["driver"]: event["bytes_per_second"] / event["firmware_bytes_per_second"] for event in events(m, "measure")}
+        for event in events(m, "measure"):
             print("%s: %.0f MB/s, the firmware's driver %.0f MB/s: %.1f times" % (
                 event["driver"], event["bytes_per_second"] / 1e6, event["firmware_bytes_per_second"] / 1e6, ratios[event["driver"]]))
         assert ratios["nvme"] >= 2 and ratios["ahci"] >= 4, ratios
