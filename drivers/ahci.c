@@ -167,8 +167,10 @@ static int controller_allocate(struct ahci_controller *controller, struct error 
     size_t stride = sizeof(struct ahci_memory) + (controller->only_32_bits ? AHCI_BOUNCE_SIZE : 0);
     size_t size = controller->port_count * stride;
     uint64_t address = 0;
-    controller->ports = platform_allocate_zeroed(controller->platform, controller->port_count * sizeof(struct ahci_port));
-    int result = controller->ports ? buffer_allocate(controller->platform, size, &controller->memory) : -ERROR_NO_MEMORY;
+    controller->ports =
+        platform_allocate_zeroed(controller->platform, controller->port_count * sizeof(struct ahci_port));
+    int result =
+        controller->ports ? buffer_allocate(controller->platform, size, &controller->memory) : -ERROR_NO_MEMORY;
     if (!result)
         result = buffer_address(&controller->memory, controller->pci, &address);
     if (result)
@@ -304,12 +306,8 @@ static int controller_start(struct ahci_controller *controller, struct error *er
                  register_read32(&controller->registers, AHCI_VS) >> 16,
                  register_read32(&controller->registers, AHCI_VS) >> 8 & 0xffu, controller->port_count,
                  controller->slot_count, controller->only_32_bits ? ", memory below 4 GiB only" : "");
-    result = ahci_disks_start(controller, error);
-    if (result) {
-        ahci_disks_stop(controller);
-        controller_shut_down(controller);
-    }
-    return result;
+    ahci_disks_start(controller);
+    return 0;
 }
 
 static void controller_free(struct ahci_controller *controller)

@@ -29,7 +29,8 @@ static uint32_t request_bytes(const struct ahci_port *port, const struct block_r
 
 /* ---- sending ---- */
 
-static struct ahci_command packet_read(const struct ahci_port *port, const struct block_request *request, uint64_t address)
+static struct ahci_command packet_read(const struct ahci_port *port, const struct block_request *request,
+                                       uint64_t address)
 {
     struct ahci_command command = ahci_packet(port, SCSI_READ_10, address, request_bytes(port, request));
     scsi_write_big32(&command.packet[2], (uint32_t)request->lba);
@@ -88,8 +89,8 @@ static int send_transfer(struct ahci_port *port, struct block_request *request, 
     int result = transfer_address(port, request, &address);
     if (result)
         return result;
-    struct ahci_command command = port->identity.packet ? packet_read(port, request, address)
-                                                        : disk_transfer(port, request, address, queued);
+    struct ahci_command command =
+        port->identity.packet ? packet_read(port, request, address) : disk_transfer(port, request, address, queued);
     ahci_command_build(port, slot, &command);
     return 0;
 }
@@ -195,7 +196,8 @@ static bool notice_fault(struct ahci_port *port)
         return false;
     port->fault = ahci_read(port, AHCI_PxTFD) & 0xffffu;
     if (interrupt & INTERFACE_FAULTS)
-        ahci_port_reset(port, interrupt & AHCI_IS_IFS ? "an error on the link" : "an error between controller and memory");
+        ahci_port_reset(port,
+                        interrupt & AHCI_IS_IFS ? "an error on the link" : "an error between controller and memory");
     else
         ahci_port_restart(port);
     return true;
@@ -393,7 +395,7 @@ static void disk_name(struct ahci_port *port)
     memcpy(device->name, name, sizeof(device->name));
 }
 
-static int disk_start(struct ahci_port *port, struct error *error)
+static void disk_start(struct ahci_port *port)
 {
     const struct ata_identity *identity = &port->identity;
     struct block_device *device = &port->device;
@@ -406,14 +408,16 @@ static int disk_start(struct ahci_port *port, struct error *error)
     device->read_only = identity->packet;
     device->removable = identity->removable || identity->packet;
     device->volatile_cache = identity->volatile_cache;
-    device->rotational = !identity->packet && identity->rotation_rate != 1 && !(identity->rotation_rate == 0 && identity->trim);
+    device->rotational =
+        !identity->packet && identity->rotation_rate != 1 && !(identity->rotation_rate == 0 && identity->trim);
     memcpy(device->model, identity->model, sizeof(device->model));
     memcpy(device->serial, identity->serial, sizeof(device->serial));
     memcpy(device->firmware, identity->firmware, sizeof(device->firmware));
     snprintf(device->driver, sizeof(device->driver), "ahci");
-    int result = block_device_start(device, error);
-    if (result)
-        return result;
+    if (block_device_start(device, NULL)) {
+        ahci_port_give_up(port, "its size cannot be true");
+        return;
+    }
     port->registered = true;
     block_registry_add(port->controller->registry, device);
     platform_log(device->loop->platform, LOG_INFO, "%s: %s, firmware %s, port %u, %s depth %u, blocks of %u bytes",
@@ -422,20 +426,13 @@ static int disk_start(struct ahci_port *port, struct error *error)
     if (identity->locked)
         platform_log(device->loop->platform, LOG_WARNING, "%s: locked by a password; unlock it in the firmware's setup",
                      device->name);
-    return 0;
 }
 
-int ahci_disks_start(struct ahci_controller *controller, struct error *error)
+void ahci_disks_start(struct ahci_controller *controller)
 {
-    for (unsigned i = 0; i < controller->port_count; i++) {
-        struct ahci_port *port = &controller->ports[i];
-        if (port->state != AHCI_RUNNING)
-            continue;
-        int result = disk_start(port, error);
-        if (result)
-            return result;
-    }
-    return 0;
+    for (unsigned i = 0; i < controller->port_count; i++)
+        if (controller->ports[i].state == AHCI_RUNNING)
+            disk_start(&controller->ports[i]);
 }
 
 void ahci_disks_stop(struct ahci_controller *controller)

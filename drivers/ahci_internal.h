@@ -15,26 +15,27 @@
 #define AHCI_TAGS 31u /* one slot stays empty: a register that reads all ones is then a controller that has gone */
 #define AHCI_MAX_TRANSFER (2u << 20)
 #define AHCI_OPTIMAL_TRANSFER (512u << 10)
-#define AHCI_MAX_BLOCKS 0xffffu            /* 65,536 blocks (a count of zero) is more than some disks do */
+#define AHCI_MAX_BLOCKS 0xffffu /* 65,536 blocks (a count of zero) is more than some disks do */
 #define AHCI_LBA28_TRANSFER (128u * ATA_SECTOR)
 #define AHCI_PACKET_TRANSFER (128u << 10)
 #define AHCI_BOUNCE_SIZE (64u << 10)
-#define AHCI_MAX_DISCARD (1ull << 30)      /* bytes; a bigger one keeps some disks busy for seconds */
-#define AHCI_RESETS_MAX 3u                 /* of a disk in a row, without a single command finished in between */
-#define AHCI_FIRST_RESETS_MAX 1u           /* while it is not known yet */
-#define AHCI_STOP_TIMEOUT (500 * NANOSECONDS_PER_MILLISECOND)  /* 10.1.2 */
-#define AHCI_RESET_TIMEOUT NANOSECONDS_PER_SECOND              /* 10.4.3 */
-#define AHCI_COMRESET_TIME (2 * NANOSECONDS_PER_MILLISECOND)   /* 10.4.2: at least 1 ms */
+#define AHCI_MAX_DISCARD (1ull << 30) /* bytes; a bigger one keeps some disks busy for seconds */
+#define AHCI_RESETS_MAX 3u            /* of a disk in a row, without a single command finished in between */
+#define AHCI_FIRST_RESETS_MAX 1u      /* while it is not known yet */
+#define AHCI_STOP_TIMEOUT (500 * NANOSECONDS_PER_MILLISECOND)   /* 10.1.2 */
+#define AHCI_RESET_TIMEOUT NANOSECONDS_PER_SECOND               /* 10.4.3 */
+#define AHCI_COMRESET_TIME (2 * NANOSECONDS_PER_MILLISECOND)    /* 10.4.2: at least 1 ms */
 #define AHCI_ABSENT_TIMEOUT (125 * NANOSECONDS_PER_MILLISECOND) /* twice, for a port that had no link before either */
-#define AHCI_LINK_TIMEOUT NANOSECONDS_PER_SECOND               /* for a link that was there; three times at first */
+#define AHCI_LINK_TIMEOUT NANOSECONDS_PER_SECOND                /* for a link that was there; three times at first */
 #define AHCI_LINK_TRIES 3u
 #define AHCI_WAKE_TIMEOUT (31 * NANOSECONDS_PER_SECOND) /* a spin-up */
 #define AHCI_IDENTIFY_TIMEOUT (10 * NANOSECONDS_PER_SECOND)
-#define AHCI_ASK_TIMEOUT (5 * NANOSECONDS_PER_SECOND)      /* for the reason of an error */
-#define AHCI_MEDIUM_TIMEOUT (15 * NANOSECONDS_PER_SECOND)  /* for a drive to load its disc */
+#define AHCI_ASK_TIMEOUT (5 * NANOSECONDS_PER_SECOND)     /* for the reason of an error */
+#define AHCI_MEDIUM_TIMEOUT (15 * NANOSECONDS_PER_SECOND) /* for a drive to load its disc */
 #define AHCI_MEDIUM_INTERVAL (250 * NANOSECONDS_PER_MILLISECOND)
 #define AHCI_MEDIUM_TRIES 8u /* unit attentions in a row */
-#define AHCI_BUSY_CHECK (10 * NANOSECONDS_PER_MILLISECOND) /* how often the link is looked at: commands in flight, or none */
+#define AHCI_BUSY_CHECK                                                                                                \
+    (10 * NANOSECONDS_PER_MILLISECOND) /* how often the link is looked at: commands in flight, or none */
 #define AHCI_IDLE_CHECK (100 * NANOSECONDS_PER_MILLISECOND)
 
 /* The DMA memory of a port. */
@@ -72,8 +73,8 @@ enum ahci_step {
     AHCI_IDENTIFY,
     AHCI_SPIN_UP,
     AHCI_SET_MODE,
-    AHCI_TEST_READY,  /* packet devices: is there a medium? */
-    AHCI_TEST_SENSE,  /* why not? */
+    AHCI_TEST_READY, /* packet devices: is there a medium? */
+    AHCI_TEST_SENSE, /* why not? */
     AHCI_CAPACITY,
     AHCI_ERROR_LOG,   /* which queued command failed, and why? */
     AHCI_ERROR_SENSE, /* why did the packet command fail? */
@@ -94,8 +95,8 @@ struct ahci_command {
     uint64_t lba;
     uint8_t device;
     bool write, queued;
-    uint64_t address; /* of the data, as the controller sees it */
-    uint32_t bytes;   /* of the data, even; 0: none */
+    uint64_t address;   /* of the data, as the controller sees it */
+    uint32_t bytes;     /* of the data, even; 0: none */
     uint8_t packet[16]; /* with ATA_PACKET */
 };
 
@@ -128,14 +129,14 @@ struct ahci_port {
     bool cleared, spun_up;
     const char *reason; /* of the recovery, static storage */
 
-    uint32_t queued;                        /* tags in flight, or held until the reason of an error is known */
+    uint32_t queued;                            /* tags in flight, or held until the reason of an error is known */
     struct block_request *requests[AHCI_SLOTS]; /* of the tags */
-    struct block_request *single;           /* in flight, not queued: in the last slot */
-    struct block_request *waiting;          /* not queued: waits for the queue to drain */
-    struct block_request *instant;          /* nothing to do for these; chained by driver_next */
-    bool own;                               /* our own command is in the last slot */
-    unsigned alone; /* so many commands are not queued, to find the one that fails */
-    uint32_t fault; /* PxTFD of the failed command: status in bits 7:0, error in 15:8 */
+    struct block_request *single;               /* in flight, not queued: in the last slot */
+    struct block_request *waiting;              /* not queued: waits for the queue to drain */
+    struct block_request *instant;              /* nothing to do for these; chained by driver_next */
+    bool own;                                   /* our own command is in the last slot */
+    unsigned alone;                             /* so many commands are not queued, to find the one that fails */
+    uint32_t fault;                             /* PxTFD of the failed command: status in bits 7:0, error in 15:8 */
 };
 
 enum ahci_controller_state { AHCI_CONTROLLER_RESETTING, AHCI_CONTROLLER_RUNNING, AHCI_CONTROLLER_FAILED };
@@ -242,7 +243,7 @@ void ahci_disk_single_failed(struct ahci_port *port, int code, uint32_t raw_stat
 /* The queued command `tag` has failed; the others, which the device has forgotten, are sent again. */
 void ahci_disk_queued_failed(struct ahci_port *port, unsigned tag, uint8_t status, uint8_t error);
 /* Registers block devices for all ports that serve. */
-int ahci_disks_start(struct ahci_controller *controller, struct error *error);
+void ahci_disks_start(struct ahci_controller *controller);
 void ahci_disks_stop(struct ahci_controller *controller);
 
 #endif

@@ -319,9 +319,8 @@ static void port_ready(struct ahci_port *port)
 {
     uint32_t signature = ahci_read(port, AHCI_PxSIG);
     if (signature == AHCI_SIG_MULTIPLIER || signature == AHCI_SIG_ENCLOSURE) {
-        ahci_port_give_up(port, signature == AHCI_SIG_MULTIPLIER
-                                    ? "a port multiplier; connect its disks directly"
-                                    : "an enclosure's processor, no disk");
+        ahci_port_give_up(port, signature == AHCI_SIG_MULTIPLIER ? "a port multiplier; connect its disks directly"
+                                                                 : "an enclosure's processor, no disk");
         return;
     }
     port->packet = signature == AHCI_SIG_ATAPI;
@@ -341,6 +340,9 @@ static void step_waking(struct ahci_port *port)
         port_ready(port);
         return;
     }
+    /* 3.3.12: the device's first message is not taken while "exchanged" is set. */
+    if (ahci_read(port, AHCI_PxIS) & AHCI_IS_PCS)
+        ahci_write(port, AHCI_PxSERR, ALL_ONES);
     if (AHCI_SSTS_DET(ahci_read(port, AHCI_PxSSTS)) != AHCI_DET_UP) {
         port_link(port);
         if (port->link_tries > AHCI_LINK_TRIES)

@@ -92,7 +92,8 @@ static int parse_disk(const uint16_t *words, struct ata_identity *identity, cons
         return -ERROR_UNSUPPORTED;
     }
     uint32_t block = identity->logical_block;
-    if (!identity->block_count || identity->block_count > limit || block < 512 || block > 65536 || block & (block - 1)) {
+    if (!identity->block_count || identity->block_count > limit || block < 512 || block > 65536 ||
+        block & (block - 1)) {
         *reason = "its size cannot be true";
         return -ERROR_PROTOCOL;
     }
@@ -218,9 +219,9 @@ int scsi_sense_code(struct scsi_sense sense)
         if (sense.code == 0x21)
             return -ERROR_OUT_OF_RANGE;
         if (sense.code == 0x64)
-            return -ERROR_MEDIUM; /* a block of audio between those of data */
-        return sense.code == 0x6f ? -ERROR_REFUSED : -ERROR_IO; /* copy protection */
-    case 0x6: /* unit attention */
+            return -ERROR_MEDIUM;                                 /* a block of audio between those of data */
+        return sense.code == 0x6f ? -ERROR_REFUSED : -ERROR_IO;   /* copy protection */
+    case 0x6:                                                     /* unit attention */
         return sense.code == 0x28 ? -ERROR_GONE : -ERROR_ABORTED; /* 28h: another medium */
     case 0x7:
         return -ERROR_WRITE_PROTECTED;

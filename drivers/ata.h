@@ -35,7 +35,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures are read i
 #define ATA_TRIM 0x01u                  /* 7.5: feature of DATA SET MANAGEMENT */
 #define ATA_PACKET_DMA 0x01u            /* ACS-3, 7.18: features of PACKET */
 #define ATA_PACKET_TO_HOST 0x04u
-#define ATA_LBA_MODE 0x40u              /* of the device register */
+#define ATA_LBA_MODE 0x40u /* of the device register */
 
 /* 6.2, 6.3: status and error registers */
 #define ATA_STATUS_ERROR 0x01u
@@ -50,7 +50,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures are read i
 #define ATA_ERROR_INTERFACE_CRC 0x80u
 
 #define ATA_COMPACT_FLASH 0x848au /* word 0 of IDENTIFY data */
-#define ATA_SECTOR 512u /* of IDENTIFY data, logs, trim ranges */
+#define ATA_SECTOR 512u           /* of IDENTIFY data, logs, trim ranges */
 #define ATA_LBA28_LIMIT (1ull << 28)
 #define ATA_LBA48_LIMIT (1ull << 48)
 
@@ -64,19 +64,19 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures are read i
 /* What a device says of itself. */
 struct ata_identity {
     char model[BLOCK_TEXT_MAX], serial[BLOCK_TEXT_MAX], firmware[BLOCK_TEXT_MAX];
-    bool packet;            /* ATAPI */
-    unsigned packet_size;   /* bytes of a command packet: 12 or 16 */
-    bool packet_direction;  /* wants ATA_PACKET_TO_HOST */
+    bool packet;           /* ATAPI */
+    unsigned packet_size;  /* bytes of a command packet: 12 or 16 */
+    bool packet_direction; /* wants ATA_PACKET_TO_HOST */
     bool removable;
-    bool spin_up_needed;    /* powered up in standby: SET FEATURES, then ask again; the rest may be missing */
-    bool mode_needed;       /* no DMA mode is selected */
-    uint8_t mode;           /* for SET FEATURES, transfer mode */
+    bool spin_up_needed; /* powered up in standby: SET FEATURES, then ask again; the rest may be missing */
+    bool mode_needed;    /* no DMA mode is selected */
+    uint8_t mode;        /* for SET FEATURES, transfer mode */
     bool dma;
     bool lba48;
     uint64_t block_count;
     uint32_t logical_block, physical_block; /* bytes */
-    unsigned queue_depth;   /* 0: no queued commands */
-    bool error_log;         /* READ LOG EXT is there: the log of queued errors can be read */
+    unsigned queue_depth;                   /* 0: no queued commands */
+    bool error_log;                         /* READ LOG EXT is there: the log of queued errors can be read */
     bool trim;
     bool flush, flush_ext;
     bool volatile_cache;    /* a write cache is there and enabled */
@@ -99,12 +99,11 @@ bool ata_queued_error_parse(const uint8_t log[ATA_SECTOR], unsigned *tag, uint8_
 /* Fills one block of ranges; `count` blocks must fit (ATA_TRIM_ENTRIES ranges). */
 void ata_trim_ranges(uint64_t ranges[ATA_TRIM_ENTRIES], uint64_t lba, uint64_t count);
 
-/* SPC-4 and MMC-6 operation codes in packets */
+/* SPC-4 and MMC-6 operation codes in packets. READ (10) reaches 2^32 blocks, more than READ CAPACITY (10) can name. */
 #define SCSI_TEST_UNIT_READY 0x00u
 #define SCSI_REQUEST_SENSE 0x03u
 #define SCSI_READ_CAPACITY_10 0x25u
 #define SCSI_READ_10 0x28u
-#define SCSI_READ_12 0xa8u
 #define SCSI_SENSE_SIZE 18u
 
 /* SPC-4, 4.5: what a packet device says of a failed command */

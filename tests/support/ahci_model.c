@@ -111,7 +111,7 @@ static void link_update(struct ahci_model *model, struct ahci_model_port *port)
         port->ready_at = now(model) + port->ready_delay;
     }
     if (port->waking && now(model) >= port->ready_at && !port->device.stays_busy && port->command & AHCI_CMD_FR &&
-        port->receive) {
+        port->receive && !(port->error & ERROR_EXCHANGED)) {
         static const uint32_t signatures[] = {
             [MODEL_DISK] = AHCI_SIG_ATA, [MODEL_DRIVE] = AHCI_SIG_ATAPI, [MODEL_MULTIPLIER] = AHCI_SIG_MULTIPLIER};
         port->waking = false;
@@ -135,7 +135,8 @@ void ahci_model_plug(struct ahci_model *model, unsigned number)
 
 /* ---- commands ---- */
 
-static void fetch(struct ahci_model *model, struct ahci_model_port *port, unsigned slot, struct ahci_model_command *command)
+static void fetch(struct ahci_model *model, struct ahci_model_port *port, unsigned slot,
+                  struct ahci_model_command *command)
 {
     memset(command, 0, sizeof(*command));
     command->slot = slot;

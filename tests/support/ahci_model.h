@@ -39,11 +39,11 @@ struct ahci_model_device {
     /* Faults, at any time */
     uint64_t bad_lba, bad_count; /* reads and writes that touch these blocks fail with bad_error */
     uint8_t bad_error;
-    struct scsi_sense bad_sense; /* the same for a drive */
-    uint64_t deaf_lba;  /* commands that begin here are never finished, until a reset; UINT64_MAX: none */
-    bool deaf, deaf_for_ever; /* to all */
+    struct scsi_sense bad_sense;   /* the same for a drive */
+    uint64_t deaf_lba;             /* commands that begin here are never finished, until a reset; UINT64_MAX: none */
+    bool deaf, deaf_for_ever;      /* to all */
     int deaf_command, bad_command; /* opcodes that are never finished, or fail with ABRT; -1: none */
-    bool stays_busy;          /* never ready after a reset */
+    bool stays_busy;               /* never ready after a reset */
     bool log_damaged, log_of_another, log_not_queued;
     bool identify_damaged, identify_foreign;
     const char *next_serial;  /* after the next reset, another disk is here */
@@ -70,10 +70,10 @@ struct ahci_model_port {
     struct ahci_model_device device;
     /* Set before start, or faults */
     uint64_t link_delay, ready_delay, stop_delay; /* nanoseconds */
-    unsigned lost_resets; /* so many COMRESETs bring no link */
-    bool stuck;           /* CR stays 1 until a COMRESET */
-    bool very_stuck;      /* until the controller is reset */
-    bool stuck_receiving; /* FR stays 1 */
+    unsigned lost_resets;                         /* so many COMRESETs bring no link */
+    bool stuck;                                   /* CR stays 1 until a COMRESET */
+    bool very_stuck;                              /* until the controller is reset */
+    bool stuck_receiving;                         /* FR stays 1 */
 
     /* Its own: registers */
     uint64_t list, receive;
@@ -88,10 +88,10 @@ struct ahci_model_port {
 struct ahci_model {
     /* What it is: set after ahci_model_init(), before ahci_model_start() */
     uint32_t capabilities, capabilities2, version, implemented;
-    bool staggered;    /* a link comes up only when SUD is set */
-    bool forgets;      /* PI is lost by a reset */
-    bool keeps_issue;  /* CI survives ST = 0, as in QEMU */
-    bool bios_owned;   /* BOHC.BOS; the BIOS lets go after bios_delay */
+    bool staggered;   /* a link comes up only when SUD is set */
+    bool forgets;     /* PI is lost by a reset */
+    bool keeps_issue; /* CI survives ST = 0, as in QEMU */
+    bool bios_owned;  /* BOHC.BOS; the BIOS lets go after bios_delay */
     uint64_t bios_delay;
     struct ahci_model_port ports[MODEL_PORTS];
     /* Where buffers are for the device: the first to be mapped is at move_to[0] and so on; 0: where the host has it */
@@ -156,8 +156,8 @@ uint64_t ahci_model_random(struct ahci_model *model);
 /* Where the host has what the device finds at this address. Aborts when nothing is there. */
 uint8_t *ahci_model_host(struct ahci_model *model, uint64_t address, uint64_t size);
 /* Copies between the command's regions and data. Returns the bytes. */
-uint32_t ahci_model_transfer(struct ahci_model *model, const struct ahci_model_command *command, uint8_t *data, uint32_t bytes,
-                             bool to_host);
+uint32_t ahci_model_transfer(struct ahci_model *model, const struct ahci_model_command *command, uint8_t *data,
+                             uint32_t bytes, bool to_host);
 struct ahci_model_answer ahci_model_execute(struct ahci_model *model, struct ahci_model_port *port,
                                             const struct ahci_model_command *command);
 void ahci_model_device_reset(struct ahci_model_device *device);

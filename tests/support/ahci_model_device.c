@@ -261,7 +261,8 @@ static struct ahci_model_answer drive_packet(struct ahci_model *model, struct ah
     if (!(command->header.flags & AHCI_HEADER_ATAPI))
         ahci_model_violation(model, "a packet command without its mark in the header");
     if (code == SCSI_REQUEST_SENSE) {
-        uint8_t sense[SCSI_SENSE_SIZE] = {0x70, 0, device->sense.key, 0, 0, 0, 0, 10, 0, 0, 0, 0, device->sense.code, device->sense.qualifier};
+        uint8_t sense[SCSI_SENSE_SIZE] = {
+            0x70, 0, device->sense.key, 0, 0, 0, 0, 10, 0, 0, 0, 0, device->sense.code, device->sense.qualifier};
         device->senses++;
         device->sense = (struct scsi_sense){0};
         answer.bytes = ahci_model_transfer(model, command, sense, sizeof(sense), true);
