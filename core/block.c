@@ -256,18 +256,38 @@ static bool find_late(struct block_device *device, uint64_t now, bool *lost)
     return found;
 }
 
-static void reset_device(struct block_device *device, uint64_t now)
+void block_device_resetting(struct block_device *device)
+{
+    uint64_t now = platform_now(device->loop->platform);
+    uint64_t end = now + BLOCK_RESET_GRACE;
+
+    for (struct block_request *request = device->in_flight_first; request; request = request->next) {
+        if (request->resetting)
+            continue;
+        if (request->deadline <= now)
+            request->late = true;
+        request->deadline = end;
+        request->resetting = true;
+    }
+    if (device->in_flight_first && end < device->next_deadline_check)
+        device->next_deadline_check = end;
+}
+
+static void reset_device(struct block_device *device)
 {
     platform_log(device->loop->platform, LOG_WARNING, "%s: no answer in time, %u requests in flight: reset",
                  device->name, device->in_flight);
     device->ops->reset(device);
-    if (device->dead || !device->in_flight)
-        return;
-    for (struct block_request *request = device->in_flight_first; request; request = request->next) {
-        request->deadline = now + BLOCK_RESET_GRACE;
-        request->resetting = true;
-    }
-    device->next_deadline_check = now + BLOCK_RESET_GRACE;
+    if (!device->dead)
+        block_device_resetting(device);
+}
+
+static void abandon_device(struct block_device *device)
+{
+    platform_log(device->loop->platform, LOG_ERROR, "%s: its reset does not end", device->name);
+    if (device->ops->abandon)
+        device->ops->abandon(device);
+    block_device_die(device);
 }
 
 static bool keep_deadlines(struct block_device *device, uint64_t now)
@@ -279,9 +299,9 @@ static bool keep_deadlines(struct block_device *device, uint64_t now)
     if (find_late(device, now, &lost)) {
         happened = true;
         if (lost)
-            block_device_die(device);
+            abandon_device(device);
         else
-            reset_device(device, now);
+            reset_device(device);
     }
     struct block_request *next;
     for (struct block_request *request = device->again_first; request; request = next) {

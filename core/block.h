@@ -13,9 +13,14 @@
  * - reset() is called when a request passed its deadline: it must end every request it holds (the late ones with
  *   ERROR_TIMEOUT, the others with ERROR_ABORTED, which block.c sends again) and bring the device back, or call
  *   block_device_die(). It may not run the loop; a slow recovery goes on in poll() while submit() answers ERROR_FULL.
- *   After a failed reset, no DMA memory is reused before bus mastering is off. Requests that reset() leaves unended get
- *   a grace of BLOCK_RESET_GRACE to be ended by poll(); then the device is declared dead.
+ *   Requests that reset() leaves unended get a grace of BLOCK_RESET_GRACE to be ended by poll(); then the device is
+ *   declared dead. An implementer that begins a slow reset by itself says so with block_device_resetting(): what was not
+ *   late at a reset's beginning does not become late by it.
  *   reset NULL: nothing can hang here, or a device below keeps the deadlines (slices).
+ * - abandon() is called when that grace is over, while requests are still held, right before all of them end with
+ *   ERROR_GONE and their buffers may be used for something else: the implementer forgets them, and no DMA into or out of
+ *   their memory goes on when it returns, with bus mastering off if nothing less makes sure of that. It does not wait.
+ *   It may call block_device_die() itself. NULL: memory is touched inside of poll() and submit() only.
  * - shutdown() flushes what must be flushed and leaves the hardware quiet; no request is in flight then. It may wait,
  *   bounded by deadlines.
  * - a request within geometry.max_transfer and its alignment is never answered with "too large".
@@ -55,7 +60,7 @@ struct block_request {
     uint64_t deadline;
     unsigned attempts;
     bool in_flight; /* held by the implementer */
-    bool late;      /* passed its deadline; a reset has been asked for */
+    bool late;      /* had passed its deadline when a reset began */
     bool resetting; /* a reset left it unended; its deadline is the grace now */
     struct completion completion;
     struct block_request *next, *previous; /* in flight, in order of submission */
@@ -68,6 +73,7 @@ struct block_device_ops {
     bool (*poll)(struct block_device *device); /* NULL: nothing to reap */
     void (*reset)(struct block_device *device);
     void (*shutdown)(struct block_device *device); /* also frees the implementer's memory */
+    void (*abandon)(struct block_device *device);  /* no DMA from here on */
 };
 
 enum block_bus { BUS_NVME, BUS_SATA, BUS_USB, BUS_FIRMWARE, BUS_FILE, BUS_RAM, BUS_IMAGE, BUS_OTHER };
@@ -137,6 +143,11 @@ void block_device_stop(struct block_device *device);
 int block_submit(struct block_device *device, struct block_request *request);
 /* For implementers: ends an accepted request. status 0 or negative code. */
 void block_complete(struct block_request *request, int status, uint32_t raw_status);
+/*
+ * For implementers: a reset has begun without being asked for, and poll() will end what is held. From now on the grace
+ * counts, not the deadlines. block.c does this itself after reset().
+ */
+void block_device_resetting(struct block_device *device);
 /* For implementers: the device is gone. Ends all it held with ERROR_GONE (the implementer holds nothing afterwards). */
 void block_device_die(struct block_device *device);
 

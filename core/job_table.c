@@ -73,7 +73,8 @@ static void table_shutdown(struct block_device *device)
     platform_release(device->loop->platform, device);
 }
 
-static const struct block_device_ops table_ops = {table_submit, table_poll, table_reset, table_shutdown};
+static const struct block_device_ops table_ops = {
+    .submit = table_submit, .poll = table_poll, .reset = table_reset, .shutdown = table_shutdown};
 
 int plan_image_table(struct loop *loop, const struct image_description *description, struct partition_table *table,
                      struct error *error)

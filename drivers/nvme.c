@@ -77,7 +77,9 @@ void nvme_reset(struct nvme_controller *controller, const char *reason)
         return;
     }
     platform_log(controller->platform, LOG_WARNING, "%s: reset: %s", controller->name, reason);
-    nvme_mark_late(controller);
+    /* All namespaces share the reset, whichever of them was late. */
+    for (struct nvme_namespace *namespace = controller->namespaces; namespace; namespace = namespace->next)
+        block_device_resetting(&namespace->device);
     controller_disable(controller);
 }
 

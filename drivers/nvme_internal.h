@@ -56,7 +56,6 @@ struct nvme_queue {
 struct nvme_slot {
     bool busy;
     uint8_t generation; /* upper half of the command identifier: an answer that comes twice is noticed */
-    bool late;          /* past its deadline when the reset that is under way began */
     struct block_request *request;
     struct nvme_result *result;
 };
@@ -140,9 +139,7 @@ size_t nvme_memory_size(const struct nvme_controller *controller);
 void nvme_memory_layout(struct nvme_controller *controller, uint8_t *base, uint64_t address);
 /* Both queue pairs empty, as after a controller reset. */
 void nvme_queues_clear(struct nvme_controller *controller);
-/* Notes which requests are past their deadline now, at the beginning of a reset. */
-void nvme_mark_late(struct nvme_controller *controller);
-/* Ends all I/O commands: those that were late with ERROR_TIMEOUT, others with ERROR_ABORTED. No DMA may be going on. */
+/* Ends all I/O commands with ERROR_ABORTED (block.c knows which of them were late). No DMA may be going on. */
 void nvme_abort_all(struct nvme_controller *controller);
 /* Forgets all I/O commands without ending their requests (block_device_die() does that). */
 void nvme_forget_all(struct nvme_controller *controller);

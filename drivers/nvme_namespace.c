@@ -98,6 +98,11 @@ static void nvme_device_reset(struct block_device *device)
     nvme_reset(namespace_of(device)->controller, "a command did not end before its deadline");
 }
 
+static void nvme_device_abandon(struct block_device *device)
+{
+    nvme_fail(namespace_of(device)->controller, ERROR_TIMEOUT, "its reset does not end");
+}
+
 static bool slot_available(void *context)
 {
     struct nvme_controller *controller = context;
@@ -155,6 +160,7 @@ static const struct block_device_ops nvme_device_ops = {
     .poll = nvme_device_poll,
     .reset = nvme_device_reset,
     .shutdown = nvme_device_shutdown,
+    .abandon = nvme_device_abandon,
 };
 
 /* ---- identification ---- */

@@ -73,7 +73,7 @@ static struct nvme_slot slot_release(struct nvme_controller *controller, unsigne
 {
     struct nvme_slot *slot = &controller->slots[index];
     struct nvme_slot taken = *slot;
-    slot->busy = slot->late = false;
+    slot->busy = false;
     slot->request = NULL;
     slot->result = NULL;
     slot->generation++;
@@ -91,26 +91,11 @@ static void slot_end(struct nvme_controller *controller, unsigned index, int sta
         *slot.result = (struct nvme_result){true, status, raw_status, dword0};
 }
 
-void nvme_mark_late(struct nvme_controller *controller)
-{
-    uint64_t now = platform_now(controller->platform);
-    for (unsigned i = 0; i < controller->slot_count; i++) {
-        struct nvme_slot *slot = &controller->slots[i];
-        slot->late = slot->busy && slot->request && slot->request->deadline <= now;
-    }
-}
-
 void nvme_abort_all(struct nvme_controller *controller)
 {
-    for (unsigned i = 0; i < controller->slot_count; i++) {
-        const struct nvme_slot *slot = &controller->slots[i];
-        if (!slot->busy)
-            continue;
-        /* block.c counts all that a slow reset still holds as late; those that were not are to be sent again. */
-        if (slot->request)
-            slot->request->late = slot->late;
-        slot_end(controller, i, slot->late ? -ERROR_TIMEOUT : -ERROR_ABORTED, 0, 0);
-    }
+    for (unsigned i = 0; i < controller->slot_count; i++)
+        if (controller->slots[i].busy)
+            slot_end(controller, i, -ERROR_ABORTED, 0, 0);
 }
 
 void nvme_forget_all(struct nvme_controller *controller)

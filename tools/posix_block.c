@@ -141,7 +141,8 @@ static void posix_shutdown(struct block_device *device)
 }
 
 /* No reset: the kernel has its own time-outs and resets, and a thread inside a system call cannot be called back. */
-static const struct block_device_ops posix_block_ops = {posix_submit, posix_poll, NULL, posix_shutdown};
+static const struct block_device_ops posix_block_ops = {
+    .submit = posix_submit, .poll = posix_poll, .shutdown = posix_shutdown};
 
 /* Does a GPT header stand at byte 4096 and none at byte 512? Then the file is the likeness of a 4Kn disk. */
 static uint32_t sector_size_of_file(int descriptor)

@@ -265,6 +265,15 @@ static void emulated_reset(struct block_device *device)
     }
 }
 
+static void emulated_abandon(struct block_device *device)
+{
+    struct emulated_device *emulated = emulated_of(device);
+
+    emulated->held_when_abandoned = device->in_flight;
+    memset(emulated->slots, 0, sizeof(emulated->slots));
+    emulated->in_flight = 0;
+}
+
 static void emulated_shutdown(struct block_device *device)
 {
     struct emulated_device *emulated = emulated_of(device);
@@ -279,7 +288,15 @@ static const struct block_device_ops emulated_ops = {
     .poll = emulated_poll,
     .reset = emulated_reset,
     .shutdown = emulated_shutdown,
+    .abandon = emulated_abandon,
 };
+
+void emulated_reset_itself(struct emulated_device *emulated)
+{
+    emulated->recovered_at = time_now(emulated) + HELD_FOR;
+    emulated->ending_held = true;
+    block_device_resetting(&emulated->device);
+}
 
 /* --- the plug and the power --- */
 

@@ -78,6 +78,7 @@ struct emulated_device {
     uint64_t requests[5]; /* accepted, by operation */
     uint64_t bytes_read, bytes_written;
     unsigned resets, full_answers, most_in_flight;
+    unsigned held_when_abandoned; /* requests that block.c still counted on then */
     bool powered_off, shut_down;
 
     /* Its own */
@@ -103,6 +104,8 @@ struct emulated_fault *emulated_add_fault(struct emulated_device *emulated, enum
                                           uint64_t count);
 /* The cable is pulled. */
 void emulated_unplug(struct emulated_device *emulated);
+/* Resets itself, unasked: what it holds is aborted a second later. */
+void emulated_reset_itself(struct emulated_device *emulated);
 /* The power fails now: each block written since the last flush, or on its way, is old or new by chance. */
 void emulated_power_cut(struct emulated_device *emulated);
 /* After a power cut and block_device_stop(): starts the same disk again with what survived, without power_cut_at. */

@@ -280,7 +280,8 @@ static void disk_shutdown(struct block_device *device)
     (void)device; /* lab_disk_free() */
 }
 
-static const struct block_device_ops disk_ops = {disk_submit, disk_poll, disk_reset, disk_shutdown};
+static const struct block_device_ops disk_ops = {
+    .submit = disk_submit, .poll = disk_poll, .reset = disk_reset, .shutdown = disk_shutdown};
 
 struct lab_disk *lab_disk_create(struct lab *lab, const char *name, uint64_t bytes, uint32_t logical_block,
                                  uint8_t fill)

@@ -336,6 +336,28 @@ static void a_reset_that_does_nothing(void **unused)
     run_resets(RESET_NOTHING);
     assert_int_equal(count_status(8, -ERROR_GONE), 8);
     assert_true(disk.device.dead);
+    /* Its driver was told while the buffers still belonged to the requests. */
+    assert_int_equal(disk.held_when_abandoned, 8);
+}
+
+/* Deadlines that pass during a reset which the driver began by itself are the reset's fault. */
+static void a_reset_makes_nothing_late(void **unused)
+{
+    (void)unused;
+    start((struct emulated_options){.queue_depth = REQUESTS, .latency = SECOND / 4});
+    for (unsigned i = 0; i < 8; i++) {
+        send(i, BLOCK_READ);
+        requests[i].timeout = SECOND / 2;
+        requests[i].deadline = platform_now(&test.platform) + (i ? SECOND / 2 : 0);
+    }
+    disk.device.next_deadline_check = 0;
+    emulated_reset_itself(&disk);
+    loop_delay(&loop, 3 * SECOND);
+    assert_int_equal(requests[0].status, -ERROR_TIMEOUT); /* was late before */
+    assert_int_equal(count_status(8, 0), 7);
+    assert_memory_equal((uint8_t *)buffer.data + 4096, disk.contents + 4096, 7 * 4096);
+    assert_int_equal(disk.resets, 0);
+    assert_false(disk.device.dead);
 }
 
 /* A device that answers "full" for ever after its reset: what waits to be sent again ends at a deadline of its own. */
@@ -643,6 +665,7 @@ int main(void)
         TEST(aborted_for_ever_ends),
         TEST(a_failed_reset_is_the_devices_end),
         TEST(a_reset_that_does_nothing),
+        TEST(a_reset_makes_nothing_late),
         TEST(a_device_that_never_recovers),
         TEST(unplugged),
         TEST(a_driver_that_ends_a_request_twice),

@@ -155,6 +155,36 @@ static void fatal_status_is_reset_at_once(void **state)
     assert_int_equal(bench->model.resets, 1);
 }
 
+/* A deadline that passes while the controller restarts is not the command's fault. */
+static void fatal_and_slow_to_reset(void **state)
+{
+    struct nvme_bench *bench = *state;
+    assert_int_equal(nvme_bench_attach(bench), 0);
+    nvme_bench_number_blocks(bench);
+    bench->model.frozen = true;
+    bench->model.ready_delay = 4 * SECOND;
+    nvme_bench_submit_reads(bench, 6 * SECOND);
+    loop_delay(&bench->loop, 5 * SECOND);
+    bench->model.fatal = true;
+    bench->model.frozen = false;
+    nvme_bench_wait(bench, 20);
+    for (unsigned i = 0; i < REQUESTS; i++)
+        nvme_bench_check_read(bench, i);
+    assert_int_equal(bench->model.resets, 1);
+}
+
+/* block.c gives it up: no DMA when the requests end. */
+static void abandoned(void **state)
+{
+    struct nvme_bench *bench = *state;
+    assert_int_equal(nvme_bench_attach(bench), 0);
+    bench->model.frozen = true;
+    nvme_bench_submit_reads(bench, 0);
+    bench->device->ops->abandon(bench->device);
+    loop_step(&bench->loop);
+    assert_all_dead(bench);
+}
+
 static void fatal_for_ever(void **state)
 {
     struct nvme_bench *bench = *state;
@@ -259,6 +289,8 @@ int main(void)
         TEST(unplugged),
         TEST(unplugged_during_a_reset),
         TEST(fatal_status_is_reset_at_once),
+        TEST(fatal_and_slow_to_reset),
+        TEST(abandoned),
         TEST(fatal_for_ever),
         TEST(controller_that_resets_itself),
         TEST(survives_a_lie),
