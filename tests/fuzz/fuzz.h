@@ -69,7 +69,7 @@ static inline void fuzz_store32(uint8_t *bytes, uint32_t value)
  *     0 flags (FUZZ_REPAIR ...)   1 logical block: even 512, odd 4096   2 reserved, 2 bytes   4 size in units of 4096 bytes
  *     then records: 0 place in bytes, 8 bytes (negative: from the end)   8 length   10 kind   11 value   then data
  *
- * It is not marked as read-only, so that an attempt to write is seen: it ends the program. After FUZZ_READ_BUDGET bytes every read
+ * It is not marked as read-only, so that an attempt to write is seen: it ends the program, unless `writable` has been set. After FUZZ_READ_BUDGET bytes every read
  * fails, which bounds the time an input can take.
  */
 #define FUZZ_DISK_HEADER 8
@@ -77,7 +77,9 @@ static inline void fuzz_store32(uint8_t *bytes, uint32_t value)
 #define FUZZ_RECORDS_MAX 4096
 #define FUZZ_READ_BUDGET (96u * 1024 * 1024)
 
-#define FUZZ_REPAIR 1u /* checksums are made right before the product looks */
+#define FUZZ_REPAIR 1u   /* checksums are made right before the product looks */
+#define FUZZ_NO_FILES 2u /* allocation alone */
+#define FUZZ_WRITE 4u    /* last of all, a file is written */
 
 enum fuzz_record {
     FUZZ_DATA,       /* `length` bytes follow */
@@ -105,15 +107,16 @@ struct fuzz_disk {
     size_t made_size;
     struct block_request *first, **last;
     uint64_t budget, requests;
-    bool failed;                       /* a read was failed on purpose */
+    bool failed;                       /* a request was failed on purpose */
+    bool writable;                     /* what is written is kept, as far as there is room */
     const struct extent_list *visible; /* bytes outside of these read as garbage; NULL: all are right */
 };
 
 /* At most `most` bytes, at least one block. False: too little input. */
 bool fuzz_disk_load(struct fuzz_disk *disk, const uint8_t *data, size_t size, uint64_t most);
-/* Behind the device's back; what lies outside reads as zero and is not stored. */
+/* Behind the device's back; what lies outside reads as zero. poke stores nothing (false) when it lies outside or no room is left. */
 void fuzz_disk_peek(const struct fuzz_disk *disk, uint64_t offset, void *data, size_t size);
-void fuzz_disk_poke(struct fuzz_disk *disk, uint64_t offset, const void *data, size_t size);
+bool fuzz_disk_poke(struct fuzz_disk *disk, uint64_t offset, const void *data, size_t size);
 void fuzz_disk_start(struct fuzz_disk *disk, struct loop *loop);
 /* Stops the device and frees what was made. */
 void fuzz_disk_stop(struct fuzz_disk *disk);

@@ -12,14 +12,26 @@ TARGETS := image partition fat exfat ext ntfs swap_recognise command
 
 SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 # What gcc calls __SANITIZE_ADDRESS__ tells the core to announce its fibers' stacks.
-FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-common -I. -I$(OUT) -isystem $(PORTS)/include \
+FLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-common -I. -I$(OUT) -isystem $(PORTS)/include \
 	-D__SANITIZE_ADDRESS__=1 $(SANITIZE)
 
 ROOMS := core fs ui
 SOURCES := $(foreach room,$(ROOMS),$(wildcard $(room)/*.c $(room)/*/*.c $(room)/*.S)) $(wildcard tests/fuzz/*.c) \
 	tests/support/test_platform.c tests/support/memory_store.c
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(basename $(SOURCES)))
-LIBRARIES := $(foreach name,zstd blake3 ntfs-3g ext2fs e2p com_err,$(PORTS)/lib/lib$(name).a)
+LIBRARIES := $(foreach name,zstd blake3 e2p com_err,$(PORTS)/lib/lib$(name).a)
+
+# libntfs-3g and libext2fs once more, so that the fuzzer sees which way an input takes in them: the same files as in the ports, with what
+# the ports configured.
+NTFS := build/sources/ntfs-3g
+EXT := build/sources/e2fsprogs
+EXT_BUILD := build/ports/work/e2fsprogs-asan
+LIBRARY_FLAGS := -std=gnu11 -g -O1 -w -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address -DHAVE_CONFIG_H -D_GNU_SOURCE \
+	-D_FILE_OFFSET_BITS=64
+NTFS_FLAGS := -I$(PORTS)/include/ntfs-3g -Ibuild/ports/work/ntfs-3g-asan -I$(NTFS)/include/ntfs-3g
+EXT_FLAGS := -I$(EXT_BUILD)/lib/ext2fs -I$(EXT_BUILD)/lib -I$(EXT)/lib -I$(EXT)/lib/ext2fs
+members = $(shell ar t $(PORTS)/lib/lib$(1).a)
+LIBRARY_OBJECTS := $(addprefix $(OUT)/ntfs-3g/,$(call members,ntfs-3g)) $(addprefix $(OUT)/ext2fs/,$(call members,ext2fs))
 
 .PHONY: all
 all: $(foreach target,$(TARGETS),$(OUT)/fuzz_$(target))
@@ -33,9 +45,23 @@ $(OUT)/%.o: %.S tests/fuzz/fuzz.mk
 	@mkdir -p $(@D)
 	@$(CLANG) -c $< -o $@
 
-$(OUT)/fuzz: $(OBJECTS) $(LIBRARIES)
+# Comparisons in its loop would be all that the fuzzer sees of an image.
+$(OUT)/core/image_zero.o: SANITIZE += -fno-sanitize-coverage=trace-cmp
+
+define library_rule
+$(OUT)/$(1)/%.o: $(2)/%.c $(PORTS)/lib/lib$(1).a
+	@mkdir -p $$(@D)
+	@echo "  CC      fuzz $$<"
+	@$$(CLANG) $$(LIBRARY_FLAGS) $(3) -c $$< -o $$@
+	@objcopy --redefine-syms=ports/library-symbols $$@
+endef
+$(eval $(call library_rule,ntfs-3g,$(NTFS)/libntfs-3g,$(NTFS_FLAGS)))
+$(eval $(call library_rule,ext2fs,$(EXT)/lib/ext2fs,$(EXT_FLAGS)))
+$(eval $(call library_rule,ext2fs,$(EXT_BUILD)/lib/ext2fs,$(EXT_FLAGS)))
+
+$(OUT)/fuzz: $(OBJECTS) $(LIBRARY_OBJECTS) $(LIBRARIES)
 	@echo "  LD      $@"
-	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $(OBJECTS) -Wl,--start-group $(LIBRARIES) -Wl,--end-group -lpthread
+	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $(OBJECTS) $(LIBRARY_OBJECTS) -Wl,--start-group $(LIBRARIES) -Wl,--end-group -lpthread
 
 # One program; its name says which target is meant.
 $(OUT)/fuzz_%: $(OUT)/fuzz

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MADE_MAX (1024u * 1024) /* a repaired structure is never this large */
+#define MADE_MAX (8u * 1024 * 1024) /* bytes that can be repaired and written */
 
 /* --- contents --- */
 
@@ -107,17 +107,18 @@ void fuzz_disk_peek(const struct fuzz_disk *disk, uint64_t offset, void *data, s
     }
 }
 
-void fuzz_disk_poke(struct fuzz_disk *disk, uint64_t offset, const void *data, size_t size)
+bool fuzz_disk_poke(struct fuzz_disk *disk, uint64_t offset, const void *data, size_t size)
 {
     if (!disk->made && !(disk->made = malloc(MADE_MAX)))
         abort();
     if (disk->patch_count == FUZZ_RECORDS_MAX || size > MADE_MAX - disk->made_size || offset > disk->bytes ||
         size > disk->bytes - offset)
-        return;
+        return false;
     memcpy(disk->made + disk->made_size, data, size);
     disk->patches[disk->patch_count++] =
         (struct fuzz_patch){.offset = offset, .length = size, .kind = FUZZ_DATA, .data = disk->made + disk->made_size};
     disk->made_size += size;
+    return true;
 }
 
 /* Everything outside of what the product called used: something else, and different from place to place. */
@@ -145,14 +146,14 @@ static int disk_submit(struct block_device *device, struct block_request *reques
 {
     struct fuzz_disk *disk = disk_of(device);
 
-    fuzz_require(request->operation == BLOCK_READ || request->operation == BLOCK_FLUSH);
+    fuzz_require(request->operation == BLOCK_READ || request->operation == BLOCK_FLUSH || disk->writable);
     request->driver_next = NULL;
     *disk->last = request;
     disk->last = &request->driver_next;
     return 0;
 }
 
-static int carry_out(struct fuzz_disk *disk, const struct block_request *request)
+static int carry_out_read(struct fuzz_disk *disk, const struct block_request *request)
 {
     uint32_t block = disk->device.geometry.logical_block;
     uint64_t offset = request->lba * block;
@@ -175,6 +176,22 @@ static int carry_out(struct fuzz_disk *disk, const struct block_request *request
     return 0;
 }
 
+static int carry_out(struct fuzz_disk *disk, const struct block_request *request)
+{
+    uint32_t block = disk->device.geometry.logical_block;
+
+    if (request->operation == BLOCK_FLUSH)
+        return 0;
+    if (request->operation == BLOCK_READ)
+        return carry_out_read(disk, request);
+    if (request->operation == BLOCK_WRITE &&
+        fuzz_disk_poke(disk, request->lba * block, (const uint8_t *)request->buffer->data + request->offset,
+                       (size_t)request->count * block))
+        return 0;
+    disk->failed = true;
+    return -ERROR_MEDIUM;
+}
+
 static bool disk_poll(struct block_device *device)
 {
     struct fuzz_disk *disk = disk_of(device);
@@ -185,7 +202,7 @@ static bool disk_poll(struct block_device *device)
         disk->first = request->driver_next;
         if (!disk->first)
             disk->last = &disk->first;
-        block_complete(request, request->operation == BLOCK_READ ? carry_out(disk, request) : 0, 0);
+        block_complete(request, carry_out(disk, request), 0);
         happened = true;
     }
     return happened;

@@ -11,6 +11,7 @@
 
 #define MEMORY_MAX (320u * 1024 * 1024) /* bytes: the readers' arena (192 MiB), the extents, buffers */
 #define FILE_READ_MAX (256u * 1024)
+#define FILE_WRITE (64u * 1024)
 #define REQUESTS_MAX 3000000 /* of one input: more is a reader that goes on for ever */
 
 static void check_info(const struct filesystem_info *info)
@@ -84,6 +85,33 @@ static void read_file(struct fuzz_disk *disk, const struct filesystem_driver *dr
     store->close(store);
 }
 
+/* A file written on a volume that lies: whatever comes of it, it ends, and nothing is lost track of. */
+static bool write_file(struct fuzz_disk *disk, const struct filesystem_driver *driver, const char *path)
+{
+    static uint8_t bytes[FILE_WRITE];
+    struct stream_store *store;
+    struct stream *stream;
+    int status = -ERROR_NOT_FOUND;
+
+    disk->budget = FUZZ_READ_BUDGET;
+    disk->writable = true;
+    if (driver->open_store(&disk->device, path, true, &store, NULL) == 0) {
+        if (store->open(store, 0, true, &stream, NULL) == 0) {
+            status = stream_write(stream, 0, bytes, sizeof bytes, NULL);
+            if (!status)
+                status = stream_flush(stream, NULL);
+            if (!status)
+                status = stream_write(stream, sizeof bytes, bytes, 1000, NULL);
+            status |= stream_close(stream, NULL);
+            if (status && store->remove)
+                (void)store->remove(store, 0, NULL);
+        }
+        store->close(store);
+    }
+    disk->writable = false;
+    return status == 0;
+}
+
 static void run(const uint8_t *data, size_t size, uint64_t most, const struct filesystem_driver *driver,
                 void (*repair)(struct fuzz_disk *disk))
 {
@@ -107,9 +135,14 @@ static void run(const uint8_t *data, size_t size, uint64_t most, const struct fi
     if (allocation.verdict == ALLOCATION_EXACT && !disk.failed)
         check_restored(&disk, &allocation);
     extent_list_free(&allocation.used);
-    if (driver && driver->open_store && !(disk.flags & 2)) {
+    if (driver && driver->open_store && !(disk.flags & FUZZ_NO_FILES)) {
         read_file(&disk, driver, "image");
         read_file(&disk, driver, "folder/image");
+    }
+    if (driver && driver->open_store && (disk.flags & FUZZ_WRITE)) {
+        (void)write_file(&disk, driver, "folder/new");
+        fuzz_accepted &= write_file(&disk, driver, "new");
+        read_file(&disk, driver, "new");
     }
     fuzz_require(disk.requests < REQUESTS_MAX);
     fuzz_disk_stop(&disk);

@@ -14,7 +14,7 @@ import tempfile
 import uuid
 import zlib
 
-REPAIR, NO_FILES = 1, 2
+REPAIR, NO_FILES, WRITE = 1, 2, 4
 DATA, FILL, FILL_PAGES, RAMP = 0, 1, 2, 3
 PIECE = 32  # bytes: what is looked at as one thing
 KIB, MIB = 1024, 1024 * 1024
@@ -24,7 +24,7 @@ def record(place, length, kind, value=0, data=b""):
     return struct.pack("<qHBB", place, length, kind, value) + data
 
 
-def classify(piece, before):
+def classify(piece):
     """What a piece is, so that neighbours of one kind become one record."""
     if piece.count(piece[0]) == len(piece):
         return ("fill", piece[0])
@@ -38,9 +38,9 @@ def encode_run(place, content):
     """Records for a part of a volume without long rows of zeroes at its ends."""
     records, at = [], 0
     while at < len(content):
-        kind = classify(content[at:at + PIECE], None)
+        kind = classify(content[at:at + PIECE])
         end = at + PIECE
-        while end < len(content) and end - at < 32768 and classify(content[end:end + PIECE], None) == kind:
+        while end < len(content) and end - at < 32768 and classify(content[end:end + PIECE]) == kind:
             if kind[0] == "ramp" and content[end] != (content[end - 2] + 1) & 0xff:
                 break
             end += PIECE
@@ -136,7 +136,8 @@ class Maker:
         self.shell(command)
         content = encode(path, flags, block, size)
         self.store(target, name, content)
-        return content
+        if target in ("ext", "ntfs"):
+            self.store(target, name + "-write", bytes([REPAIR | NO_FILES | WRITE]) + content[1:])
 
     # --- file systems ---
 
