@@ -367,20 +367,41 @@ int job_target_begin(struct job *job, struct error *error)
     return status ? status : block_flush(job->target, error);
 }
 
-static int compare_held(struct job *job, const struct held_range *held, struct error *error)
+/* Reads back what of a held range lies behind `skip`. */
+static int compare_held(struct job *job, const struct held_range *held, size_t skip, size_t size, struct error *error)
 {
-    uint8_t *data = platform_allocate(job->platform, held->size);
+    uint64_t offset = held->offset + skip;
+    uint8_t *data;
     int status;
 
+    if (!size)
+        return 0;
+    data = platform_allocate(job->platform, size);
     if (!data)
         return error_set(error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory");
-    status = block_read_bytes(job->target, held->offset, data, held->size, error);
-    if (!status && memcmp(data, held->data, held->size))
-        status = error_set(error, ERROR_MISMATCH, OPERATION_VERIFY, job->target->name, held->offset / target_block(job),
+    status = block_read_bytes(job->target, offset, data, size, error);
+    if (!status && memcmp(data, held->data + skip, size))
+        status = error_set(error, ERROR_MISMATCH, OPERATION_VERIFY, job->target->name, offset / target_block(job),
                            "tables or boot sectors read back are not what was written");
     platform_release(job->platform, data);
     if (!status)
-        job->result->verified_bytes += held->size;
+        job->result->verified_bytes += size;
+    return status;
+}
+
+/* The first block makes the target whole; if it does not arrive, the mark goes back where it was. */
+static int write_first_block(struct job *job, struct error *error)
+{
+    struct held_range *head = &job->held[0];
+    size_t block = (size_t)target_block(job);
+    int status = write_and_flush(job, 0, head->data, block, error);
+
+    if (!status && !job->options->no_verify)
+        status = compare_held(job, head, 0, block, error);
+    if (status) {
+        make_marker(job, head->data);
+        write_and_flush(job, 0, head->data, block, NULL);
+    }
     return status;
 }
 
@@ -396,12 +417,14 @@ int job_target_finish(struct job *job, struct error *error)
         status = block_write_bytes(job->target, job->held[i].offset, job->held[i].data, job->held[i].size, error);
     if (!status)
         status = write_and_flush(job, block, head->data + block, head->size - block, error);
+    if (!status && !job->options->no_verify)
+        status = compare_held(job, head, block, head->size - block, error);
+    for (unsigned i = 1; i < job->held_count && !status && !job->options->no_verify; i++)
+        status = compare_held(job, &job->held[i], 0, job->held[i].size, error);
     if (!status)
-        status = write_and_flush(job, 0, head->data, block, error);
+        status = write_first_block(job, error);
     for (unsigned i = 0; i < job->held_count && !status; i++)
         job->result->written_bytes += job->held[i].size;
-    for (unsigned i = 0; i < job->held_count && !status && !job->options->no_verify; i++)
-        status = compare_held(job, &job->held[i], error);
     return status;
 }
 
