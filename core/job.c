@@ -85,16 +85,20 @@ static bool cancel_requested(struct job *job)
     return platform->ops->cancel_requested && platform->ops->cancel_requested(platform);
 }
 
+static void cancel(struct job *job, const char *state)
+{
+    struct error error;
+
+    error_set(&error, ERROR_CANCELLED, OPERATION_NONE, "", ERROR_NO_BLOCK, "%s", state);
+    job_fail(job, &error);
+}
+
 static void tick(struct job *job)
 {
     uint64_t now = platform_now(job->platform);
-    struct error error;
 
-    if (!job->result->status && cancel_requested(job)) {
-        error_set(&error, ERROR_CANCELLED, OPERATION_NONE, "", ERROR_NO_BLOCK, "%s",
-                  job->plan->destroys ? "the target is half restored and boots nothing" : "");
-        job_fail(job, &error);
-    }
+    if (!job->result->status && cancel_requested(job))
+        cancel(job, job->plan->destroys ? "the target is half restored and boots nothing" : "");
     if (now >= job->next_event)
         send_progress(job, now);
 }
@@ -319,7 +323,10 @@ int job_run(struct loop *loop, struct plan *plan, struct job_listener *listener,
     job->started = job->phase_started = platform_now(loop->platform);
     job->phase = plan->kind == JOB_VERIFY ? PHASE_READ_BACK : PHASE_COPY;
 
-    status = run(job, &error);
+    /* The wish may have come while the plan was made or read: before anything is destroyed. */
+    if (cancel_requested(job))
+        cancel(job, "nothing was written");
+    status = result->status ? result->status : run(job, &error);
     if (status && !result->status) {
         if (!error.code)
             error.code = (enum error_code) - status;

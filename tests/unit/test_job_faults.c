@@ -139,6 +139,8 @@ static void test_lies(void **state)
         assert_int_equal(lab_run(&lab, &request, &result), -ERROR_MISMATCH);
         assert_int_equal(result.error.side, SIDE_TARGET);
         assert_int_equal(result.verification, VERIFIED_NOT);
+        /* What did not match boots nothing. */
+        assert_true(job_is_half_restored(target->contents, 512, NULL));
         lab_disk_free(target);
     }
 }
@@ -167,7 +169,10 @@ static void test_cancel(void **state)
         lab.cancel_after = when;
         int status = lab_run(&lab, &request, &result);
         assert_true(status == -ERROR_CANCELLED || (!status && when > 50));
-        assert_int_equal(job_is_half_restored(target->contents, 512, NULL), status != 0);
+        assert_int_equal(job_is_half_restored(target->contents, 512, NULL), status != 0 && when > 0);
+        /* Wished for before it began. */
+        if (!when)
+            assert_int_equal(target->changes, 0);
         lab_disk_free(target);
     }
 }
