@@ -165,15 +165,19 @@ static void fail_lost(struct volume_store *store, struct volume_operation *opera
     finish(operation);
 }
 
-/* Ends everything that waits for a fiber that is not coming back. The fiber no longer runs. */
+/*
+ * Ends everything that waits for a fiber that is not coming back. Dropping it polls until its requests have ended, which
+ * comes by here again: then there is no fiber any more.
+ */
 static void lose(struct volume_store *store)
 {
     struct volume_operation *operation = store->running;
+    struct fiber *fiber = store->fiber;
 
     store->lost = true;
-    fiber_destroy(store->fiber);
     store->fiber = NULL;
     store->running = NULL;
+    fiber_destroy(fiber);
     if (operation)
         fail_lost(store, operation);
     while ((operation = store->first) != NULL) {
@@ -208,7 +212,7 @@ static bool ended_or_lost(void *context)
 {
     struct waiter *waiter = context;
 
-    return waiter->operation->done || fiber_abandoned(waiter->store->fiber);
+    return waiter->operation->done || waiter->store->lost || fiber_abandoned(waiter->store->fiber);
 }
 
 /* Runs one operation and waits for it. */
