@@ -10,6 +10,8 @@
 
 #define LINKS_AHEAD 8u /* indexes being read while one is checked */
 #define SEEK_PIECE (64u * 1024)
+#define FULL_LIMIT (120 * NANOSECONDS_PER_SECOND) /* policy: requests have deadlines that are shorter */
+#define FULL_PAUSE NANOSECONDS_PER_MILLISECOND
 
 int file_read_frame(struct image_file *file, uint64_t offset, uint8_t **frame, size_t *size, struct error *error)
 {
@@ -440,6 +442,24 @@ static int ring_take(struct link_ring *ring, struct image_index **index, struct 
     return file_check_index(file, ring->first, *index, error);
 }
 
+/* The stream is full of other people's requests: they end, or it is dead. The loop runs meanwhile, on a fiber too. */
+static int ring_wait(struct link_ring *ring, struct error *error)
+{
+    struct image_file *file = ring->file;
+    uint64_t deadline = deadline_after(file->platform, FULL_LIMIT);
+
+    while (ring->next <= ring->first) {
+        if (platform_now(file->platform) > deadline)
+            return error_set(error, ERROR_TIMEOUT, OPERATION_READ, file->source.name,
+                             file->rows[ring->first].image_offset, "nothing of the image can be read");
+        loop_delay(file->loop, FULL_PAUSE);
+        int status = ring_fill(ring, error);
+        if (status)
+            return status;
+    }
+    return 0;
+}
+
 static int check_rows(struct image_file *file, struct link_ring *ring, struct image_tally *tally, struct error *error)
 {
     int status = 0;
@@ -448,12 +468,9 @@ static int check_rows(struct image_file *file, struct link_ring *ring, struct im
         const struct table_row *row = &file->rows[ring->first];
         struct image_index *index = NULL;
 
-        while (ring->next <= ring->first && !status) { /* more than once only when the stream is full */
-            status = ring_fill(ring, error);
-            loop_step(file->loop);
-        }
-        if (!status)
-            status = ring_fill(ring, error);
+        status = ring_fill(ring, error);
+        if (!status && ring->next <= ring->first)
+            status = ring_wait(ring, error);
         if (status)
             break;
         if (row->kind == ROW_SEGMENT) {
