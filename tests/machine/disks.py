@@ -90,8 +90,10 @@ def copy_out(volume, kind, name, target):
 
 
 def check_volume(volume, kind):
-    """The system's own checker finds nothing to say."""
-    run(*{"vfat": ["fsck.fat", "-n"], "ext4": ["e2fsck", "-fn"], "ntfs": ["ntfsfix", "-n"]}[kind], volume)
+    """The system's own programs find nothing to say. ntfsls, unlike ntfsfix, refuses a volume that is marked as not clean."""
+    checks = {"vfat": [["fsck.fat", "-n"]], "ext4": [["e2fsck", "-fn"]], "ntfs": [["ntfsfix", "-n"], ["ntfsls"]]}
+    for command in checks[kind]:
+        run(*command, volume)
 
 
 def eidolon(*words, expect=0):
