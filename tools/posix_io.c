@@ -157,6 +157,8 @@ enum error_code posix_error_code(int error_number)
     case EILSEQ:
     case ENODATA:
         return ERROR_MEDIUM; /* how Linux reports unrecovered sectors */
+    case ECANCELED:
+        return ERROR_CANCELLED;
     case ETIMEDOUT:
         return ERROR_TIMEOUT;
     case EOPNOTSUPP:

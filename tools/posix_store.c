@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +13,13 @@
 #include "tools/posix.h"
 
 #define PATH_BYTES_MAX 4096
+#define PIPE_WAIT_MILLISECONDS 100
 
 struct posix_stream {
     struct stream stream; /* first */
     int descriptor;
     bool is_pipe, is_standard;
+    bool can_block; /* a pipe, socket or terminal: its other end may never answer */
     struct posix_finished finished;
     struct posix_task task;
     struct stream_request *first, **last; /* in order; the first one is with a thread */
@@ -28,6 +32,34 @@ struct posix_store {
     struct block_device below; /* where the image is; for core to compare with a target */
     char path[PATH_BYTES_MAX];
 };
+
+/*
+ * Through a pipe, whose other end may never answer: waits for it in slices, so that a wish to cancel is heard. POLLOUT
+ * promises room for PIPE_BUF bytes (pipe(7)), so no more than that is written at a time.
+ */
+static int pipe_transfer(struct posix_stream *stream, bool write_it, uint8_t *data, size_t size, size_t *transferred)
+{
+    struct platform *platform = stream->stream.loop->platform;
+    struct pollfd descriptor = {stream->descriptor, write_it ? POLLOUT : POLLIN, 0};
+
+    while (*transferred < size) {
+        size_t part = size - *transferred < PIPE_BUF ? size - *transferred : PIPE_BUF;
+        if (poll(&descriptor, 1, PIPE_WAIT_MILLISECONDS) == 0) {
+            if (platform->ops->cancel_requested(platform))
+                return -ECANCELED;
+            continue;
+        }
+        ssize_t moved = write_it ? write(stream->descriptor, data + *transferred, part)
+                                 : read(stream->descriptor, data + *transferred, size - *transferred);
+        if (moved < 0 && errno != EINTR && errno != EAGAIN)
+            return -errno;
+        if (moved == 0)
+            break;
+        if (moved > 0)
+            *transferred += (size_t)moved;
+    }
+    return 0;
+}
 
 static void run_request(struct posix_task *task)
 {
@@ -44,8 +76,9 @@ static void run_request(struct posix_task *task)
         return;
     }
     bool write_it = request->operation == STREAM_WRITE;
-    task->status =
-        posix_transfer(stream->descriptor, write_it, request->data, request->size, offset, &task->transferred);
+    task->status = stream->can_block ? pipe_transfer(stream, write_it, request->data, request->size, &task->transferred)
+                                     : posix_transfer(stream->descriptor, write_it, request->data, request->size,
+                                                      offset, &task->transferred);
     if (!task->status && write_it && task->transferred < request->size)
         task->status = -EIO;
 }
@@ -162,6 +195,7 @@ static int open_volume(struct stream_store *base, unsigned volume, bool write, s
     new_stream->descriptor = descriptor;
     new_stream->is_pipe = store->is_pipe;
     new_stream->is_standard = store->is_standard;
+    new_stream->can_block = store->is_pipe && !S_ISREG(status.st_mode);
     new_stream->stream.ops = &posix_stream_ops;
     new_stream->stream.loop = store->loop;
     new_stream->stream.can_seek = !store->is_pipe;

@@ -249,6 +249,18 @@ class HostTest(unittest.TestCase):
         assert process.returncode == CANCELLED, process.returncode
         assert not os.path.exists(image)
 
+    def test_interrupt_is_heard_while_a_pipe_says_nothing(self):
+        target = self.garbage_target("waiting.img", 8 * MIB)
+        before = pc.run("sha256sum", target).stdout
+        for words, stdin, stdout in (("restore - %s --yes" % target, subprocess.PIPE, subprocess.DEVNULL),
+                                     ("verify -", subprocess.PIPE, subprocess.DEVNULL),
+                                     ("capture %s -" % self.disk.path, subprocess.DEVNULL, subprocess.PIPE)):
+            with subprocess.Popen([EIDOLON, *words.split()], stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL) as process:
+                time.sleep(1)
+                process.send_signal(signal.SIGINT)
+                assert process.wait(timeout=30) == CANCELLED, (words, process.returncode)
+        assert pc.run("sha256sum", target).stdout == before
+
     def test_json(self):
         listing = json.loads(eidolon("list", self.disk.path, "--json"))
         partitions = listing["disks"][0]["partitions"]
