@@ -47,9 +47,14 @@ void ahci_controller_reset(struct ahci_controller *controller, const char *reaso
         return;
     }
     platform_log(controller->platform, LOG_DEBUG, "%s: reset: %s", controller->name, reason);
-    for (unsigned i = 0; i < controller->port_count; i++)
-        if (controller->ports[i].state != AHCI_EMPTY && controller->ports[i].state != AHCI_FAILED)
-            controller->ports[i].state = AHCI_HELD;
+    for (unsigned i = 0; i < controller->port_count; i++) {
+        struct ahci_port *port = &controller->ports[i];
+        if (port->state == AHCI_EMPTY || port->state == AHCI_FAILED)
+            continue;
+        port->state = AHCI_HELD;
+        if (port->registered)
+            block_device_resetting(&port->device);
+    }
     controller->state = AHCI_CONTROLLER_RESETTING;
     controller->deadline = deadline_after(controller->platform, AHCI_RESET_TIMEOUT);
     register_write32(&controller->registers, AHCI_GHC, AHCI_GHC_AE | AHCI_GHC_HR);

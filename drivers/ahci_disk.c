@@ -310,6 +310,14 @@ static void disk_reset(struct block_device *device)
         ahci_port_reset(port, "a command did not end before its deadline");
 }
 
+/* A recovery has its own deadlines, all shorter than the grace: held requests say that the engine cannot be trusted. */
+static void disk_abandon(struct block_device *device)
+{
+    struct ahci_port *port = port_of(device);
+    if (ahci_port_holds(port))
+        ahci_controller_fail(port->controller, ERROR_TIMEOUT, "a port does not end its reset");
+}
+
 /* ---- shutdown ---- */
 
 static bool settled(void *context)
@@ -342,6 +350,7 @@ static const struct block_device_ops disk_ops = {
     .poll = disk_poll,
     .reset = disk_reset,
     .shutdown = disk_shutdown,
+    .abandon = disk_abandon,
 };
 
 /* ---- registration ---- */

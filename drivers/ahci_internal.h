@@ -203,6 +203,8 @@ void ahci_port_restart(struct ahci_port *port);
 /* Leaves a port alone that has no use; for a registered disk the same as failing. The engine has stopped or will be stopped. */
 void ahci_port_give_up(struct ahci_port *port, const char *reason);
 void ahci_port_fail(struct ahci_port *port, const char *reason);
+/* Are there requests that have not been ended? */
+bool ahci_port_holds(const struct ahci_port *port);
 /* Ends what is held; the engine has stopped. */
 void ahci_port_abort_all(struct ahci_port *port);
 /* Forgets what is held without ending it (block_device_die() does that). */

@@ -71,6 +71,11 @@ void ahci_port_forget_all(struct ahci_port *port)
         ;
 }
 
+bool ahci_port_holds(const struct ahci_port *port)
+{
+    return port->queued || port->single || port->waiting || port->instant;
+}
+
 /* ---- ends ---- */
 
 void ahci_port_fail(struct ahci_port *port, const char *reason)
@@ -138,6 +143,8 @@ void ahci_port_reset(struct ahci_port *port, const char *reason)
     bool more = ++port->resets <= most;
     platform_log(port->controller->platform, port->known ? LOG_WARNING : LOG_DEBUG, "%s: %s: %s", port->device.name,
                  more ? "link reset" : "resets do not help", reason);
+    if (port->registered)
+        block_device_resetting(&port->device);
     port_stop(port, more ? AHCI_RESET : AHCI_GIVE_UP);
 }
 
@@ -413,18 +420,9 @@ static bool step_running(struct ahci_port *port)
 
 bool ahci_port_poll(struct ahci_port *port)
 {
-    struct ahci_controller *controller = port->controller;
     enum ahci_state before = port->state;
     if (before == AHCI_EMPTY || before == AHCI_FAILED)
         return false;
-    if (port->registered && port->device.dead) {
-        /* Declared dead from above: what it held has been ended. */
-        ahci_port_forget_all(port);
-        if (before == AHCI_RUNNING) {
-            port->reason = "it is dead";
-            port_stop(port, AHCI_GIVE_UP);
-        }
-    }
     bool progress = port->instant && ahci_disk_end_instant(port);
     switch (port->state) {
     case AHCI_STOPPING:
@@ -454,7 +452,7 @@ bool ahci_port_poll(struct ahci_port *port)
         }
         break;
     case AHCI_HELD:
-        return ahci_controller_step(controller);
+        return ahci_controller_step(port->controller);
     case AHCI_EMPTY:
     case AHCI_FAILED:
         break;

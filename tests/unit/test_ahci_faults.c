@@ -304,6 +304,38 @@ static void link_that_comes_back(void **state)
     ahci_bench_check_reads_but(bench, 31, 31, 0);
 }
 
+/* What was not late when the link went down does not become late while it comes back. */
+static void link_that_comes_back_after_the_deadline(void **state)
+{
+    struct ahci_bench *bench = *state;
+    assert_int_equal(ahci_bench_attach(bench), 0);
+    ahci_bench_number_blocks(bench->disk);
+    bench->disk->frozen = true;
+    bench->model.ports[0].ready_delay = 5 * SECOND;
+    bench->model.ports[0].link_delay = 500 * MILLISECOND;
+    ahci_bench_submit_reads(bench, 31);
+    loop_delay(&bench->loop, 29700 * MILLISECOND);
+    bench->model.ports[0].stuck = true; /* half a second goes by before the engine is stopped by force */
+    ahci_model_plug(&bench->model, 0);
+    bench->disk->frozen = false;
+    ahci_bench_wait_all(bench);
+    ahci_bench_check_reads_but(bench, 31, 31, 0);
+}
+
+static void abandoned(void **state)
+{
+    struct ahci_bench *bench = *state;
+    assert_int_equal(ahci_bench_attach(bench), 0);
+    bench->device->ops->abandon(bench->device);
+    assert_int_equal(bench->model.function.dma_stops, 0);
+    bench->disk->frozen = true;
+    ahci_bench_submit_reads(bench, 31);
+    bench->device->ops->abandon(bench->device);
+    assert_int_equal(bench->model.function.dma_stops, 1);
+    for (unsigned i = 0; i < 31; i++)
+        assert_int_equal(bench->requests[i].status, -ERROR_GONE);
+}
+
 static void another_disk_comes_back(void **state)
 {
     struct ahci_bench *bench = *state;
@@ -520,6 +552,8 @@ int main(void)
         TEST(unplugged),
         TEST(unplugged_while_idle),
         TEST(link_that_comes_back),
+        TEST(link_that_comes_back_after_the_deadline),
+        TEST(abandoned),
         TEST(another_disk_comes_back),
         TEST(controller_goes_away),
         TEST(drive_without_medium),
