@@ -115,7 +115,7 @@ void processor_run_on_stack(void *stack, size_t size, void (*entry)(void *argume
 void firmware_workers_count(struct firmware *firmware); /* sets platform.processors */
 unsigned firmware_workers_start(struct platform *platform, unsigned count, void (*entry)(void *context, unsigned index),
                                 void *context);
-void firmware_workers_join(struct platform *platform);
+bool firmware_workers_join(struct platform *platform, uint64_t deadline);
 void firmware_worker_wait(struct platform *platform, _Atomic uint32_t *word, uint32_t value);
 void firmware_worker_wake(struct platform *platform, _Atomic uint32_t *word);
 void firmware_workers_stop(struct firmware *firmware); /* gives all processors back */

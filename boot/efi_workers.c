@@ -36,7 +36,8 @@ struct worker_pool {
     unsigned available, started, running;
     struct worker *workers; /* `available` of them, in pages of their own */
     UINTN pages;
-    bool lost; /* one did not start: it may still look at its mail, so the memory stays */
+    bool lost;   /* one did not start: it may still look at its mail, so the memory stays */
+    bool broken; /* one did not come back from its work: none is used again */
 };
 
 /* Sleeps until `mail` changes, lightly: a store wakes it, and so may anything else. */
@@ -65,7 +66,9 @@ static void worker_live(void *argument)
             break;
         if (mail == MAIL_RUN) {
             worker->entry(worker->context, worker->index);
-            atomic_store_explicit(&worker->mail, MAIL_IDLE, memory_order_release);
+            /* Unless it was told to quit meanwhile. */
+            atomic_compare_exchange_strong_explicit(&worker->mail, &mail, MAIL_IDLE, memory_order_acq_rel,
+                                                    memory_order_acquire);
         } else {
             watch_mail(worker, mail);
         }
@@ -178,7 +181,7 @@ unsigned firmware_workers_start(struct platform *platform, unsigned count, void 
 {
     struct worker_pool *pool = firmware_of(platform)->workers;
 
-    if (!pool || pool->running || !workers_allocate(pool))
+    if (!pool || pool->running || pool->broken || !workers_allocate(pool))
         return 0;
     /* The first that fails ends it: what is wrong with one is wrong with those behind it. */
     while (pool->started < count && pool->started < pool->available) {
@@ -201,16 +204,25 @@ unsigned firmware_workers_start(struct platform *platform, unsigned count, void 
     return pool->running;
 }
 
-void firmware_workers_join(struct platform *platform)
+bool firmware_workers_join(struct platform *platform, uint64_t deadline)
 {
     struct worker_pool *pool = firmware_of(platform)->workers;
+    bool all = true;
 
-    if (!pool)
-        return;
-    for (unsigned i = 0; i < pool->running; i++)
-        while (atomic_load_explicit(&pool->workers[i].mail, memory_order_acquire) == MAIL_RUN)
+    for (unsigned i = 0; pool && i < pool->running; i++) {
+        struct worker *worker = &pool->workers[i];
+        while (atomic_load_explicit(&worker->mail, memory_order_acquire) == MAIL_RUN &&
+               firmware_now(platform) < deadline)
             processor_pause();
-    pool->running = 0;
+        if (atomic_load_explicit(&worker->mail, memory_order_acquire) != MAIL_RUN)
+            continue;
+        platform_log(platform, LOG_ERROR, "processor %lu hangs", (unsigned long)worker->processor);
+        pool->broken = true;
+        all = false;
+    }
+    if (pool)
+        pool->running = 0;
+    return all;
 }
 
 void firmware_worker_wait(struct platform *platform, _Atomic uint32_t *word, uint32_t value)
@@ -251,7 +263,7 @@ void firmware_workers_stop(struct firmware *firmware)
 
     if (!pool)
         return;
-    firmware_workers_join(&firmware->platform);
+    firmware_workers_join(&firmware->platform, firmware_now(&firmware->platform) + WORKER_STOP_TIMEOUT);
     for (unsigned i = 0; i < pool->started; i++)
         all = worker_give_back(firmware, &pool->workers[i]) && all;
     if (!all)

@@ -119,7 +119,7 @@ static bool check_processors(struct machine *machine, struct output *out)
         memset(&both[1], 0, sizeof(both[1]));
         start = platform_now(platform);
         workers = platform->ops->workers_start(platform, platform->processors - 1, compute, &both[1]);
-        platform->ops->workers_join(platform);
+        well = platform->ops->workers_join(platform, UINT64_MAX) && well;
         together = platform_now(platform) - start;
         well = well && workers == platform->processors - 1 && memcmp(&both[0], &both[1], sizeof(both[0])) == 0;
     }

@@ -93,12 +93,23 @@ static void cancel(struct job *job, const char *state)
     job_fail(job, &error);
 }
 
+static void fail_stuck(struct job *job)
+{
+    struct error error;
+
+    error_set(&error, ERROR_TIMEOUT, OPERATION_NONE, "", ERROR_NO_BLOCK,
+              "a processor does not come back from its work; restart the machine");
+    job_fail(job, &error);
+}
+
 static void tick(struct job *job)
 {
     uint64_t now = platform_now(job->platform);
 
     if (!job->result->status && cancel_requested(job))
         cancel(job, job->plan->destroys ? "the target is half restored and boots nothing" : "");
+    if (!job->result->status && job->pipeline && pipeline_stuck(job->pipeline))
+        fail_stuck(job);
     if (now >= job->next_event)
         send_progress(job, now);
 }

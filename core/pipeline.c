@@ -4,6 +4,8 @@
 #include <string.h>
 
 #define MEMORY_LIMIT_DEFAULT (96u * 1024 * 1024)
+#define LOOK_MAX                                                                                                       \
+    NANOSECONDS_PER_SECOND /* a longer time between two looks is not the worker's: the program was stopped */
 #define SLOTS_MIN 3u
 #define SLOTS_MAX 256u
 
@@ -27,6 +29,9 @@ struct pipeline {
     _Atomic uint32_t changes;    /* counts events; idle workers wait on it */
     _Atomic uint32_t first_slot; /* where to begin looking: a hint, so that the oldest goes first */
     _Atomic bool stop;
+
+    /* The heartbeat: which position was being worked on at the last look, and for how long it was seen to be. */
+    uint64_t watched, watched_at, watched_for;
 
     bool (*previous_idle)(void *context);
     void *previous_idle_context;
@@ -220,6 +225,22 @@ void pipeline_release(struct pipeline *pipeline, struct pipeline_slot *slot)
                           memory_order_relaxed);
 }
 
+bool pipeline_stuck(struct pipeline *pipeline)
+{
+    const struct pipeline_slot *slot = &pipeline->slots[pipeline->taken % pipeline->slot_count];
+    uint64_t now = platform_now(pipeline->platform), passed = now - pipeline->watched_at;
+
+    pipeline->watched_at = now;
+    if (pipeline->taken == pipeline->claimed || pipeline->watched != pipeline->taken ||
+        atomic_load_explicit(&slot->state, memory_order_relaxed) != SLOT_WORKING) {
+        pipeline->watched = pipeline->taken;
+        pipeline->watched_for = 0;
+        return false;
+    }
+    pipeline->watched_for += passed < LOOK_MAX ? passed : LOOK_MAX;
+    return pipeline->watched_for > PIPELINE_WORK_LIMIT;
+}
+
 bool pipeline_empty(const struct pipeline *pipeline)
 {
     return pipeline->first == pipeline->claimed;
@@ -384,7 +405,12 @@ void pipeline_destroy(struct pipeline *pipeline)
         atomic_store(&pipeline->stop, true);
         atomic_fetch_add(&pipeline->changes, 1);
         platform->ops->worker_wake(platform, &pipeline->changes);
-        platform->ops->workers_join(platform);
+        uint64_t limit = pipeline_stuck(pipeline) ? NANOSECONDS_PER_SECOND : PIPELINE_WORK_LIMIT;
+        if (!platform->ops->workers_join(platform, deadline_after(platform, limit))) {
+            platform_log(platform, LOG_ERROR, "a processor does not come back from its work; %zu bytes stay with it",
+                         pipeline->memory);
+            return;
+        }
     }
     for (unsigned i = 0; i < pipeline->slot_count; i++) {
         buffer_release(&pipeline->slots[i].plain);

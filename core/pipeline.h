@@ -25,6 +25,8 @@ enum pipeline_work {
  */
 enum pipeline_slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY, SLOT_WORKING, SLOT_DONE, SLOT_TAKEN };
 
+#define PIPELINE_WORK_LIMIT (60 * NANOSECONDS_PER_SECOND) /* policy: one chunk, on the slowest processor */
+
 struct pipeline_slot {
     _Atomic uint32_t state;
     enum pipeline_work work;
@@ -72,7 +74,15 @@ bool pipeline_work_once(struct pipeline *pipeline);
 unsigned pipeline_slots(const struct pipeline *pipeline);
 unsigned pipeline_processors(const struct pipeline *pipeline);
 size_t pipeline_memory(const struct pipeline *pipeline); /* bytes */
-/* Stops and joins the workers, frees. No request may be in flight on a slot's buffers. */
+/*
+ * The heartbeat of the workers, to be asked for often: has the work that all others wait for been in one worker's hands
+ * for longer than any work takes (PIPELINE_WORK_LIMIT)? Nothing more comes out then.
+ */
+bool pipeline_stuck(struct pipeline *pipeline);
+/*
+ * Stops and joins the workers, frees. No request may be in flight on a slot's buffers. What a worker that does not come
+ * back may still touch is left to it, with a line in the log.
+ */
 void pipeline_destroy(struct pipeline *pipeline);
 
 #endif

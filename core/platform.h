@@ -117,8 +117,11 @@ struct platform_ops {
      */
     unsigned (*workers_start)(struct platform *platform, unsigned count, void (*entry)(void *context, unsigned index),
                               void *context);
-    /* Waits until every entry has returned. The caller has told them to, through its own flag. */
-    void (*workers_join)(struct platform *platform);
+    /*
+     * Waits until every entry has returned, which the caller has told them through its own flag. false: at `deadline`
+     * some had not. They are lost: the platform uses no worker again, and what they may touch must stay where it is.
+     */
+    bool (*workers_join)(struct platform *platform, uint64_t deadline);
     /* On a worker: idle while *word == value (may return early). */
     void (*worker_wait)(struct platform *platform, _Atomic uint32_t *word, uint32_t value);
     /* Any processor: wakes workers that wait on `word`. */

@@ -32,6 +32,7 @@ static struct {
     bool woken;
     unsigned worker_count;
     struct posix_worker workers[WORKERS_MAX];
+    bool workers_lost; /* one did not come back: its entry here stays its own */
     volatile sig_atomic_t *cancelled;
 } posix = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
@@ -171,6 +172,8 @@ static unsigned posix_workers_start(struct platform *platform, unsigned count,
     sigset_t all, before;
 
     (void)platform;
+    if (posix.workers_lost)
+        return 0;
     /* Signals are the main thread's. */
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
@@ -186,12 +189,17 @@ static unsigned posix_workers_start(struct platform *platform, unsigned count,
     return posix.worker_count;
 }
 
-static void posix_workers_join(struct platform *platform)
+static bool posix_workers_join(struct platform *platform, uint64_t deadline)
 {
+    struct timespec limit = {.tv_sec = (time_t)(deadline / NANOSECONDS_PER_SECOND),
+                             .tv_nsec = (long)(deadline % NANOSECONDS_PER_SECOND)};
+
     (void)platform;
     for (unsigned i = 0; i < posix.worker_count; i++)
-        pthread_join(posix.workers[i].thread, NULL);
+        if (pthread_clockjoin_np(posix.workers[i].thread, NULL, CLOCK_MONOTONIC, &limit) != 0)
+            posix.workers_lost = true;
     posix.worker_count = 0;
+    return !posix.workers_lost;
 }
 
 static void posix_worker_wait(struct platform *platform, _Atomic uint32_t *word, uint32_t value)

@@ -45,11 +45,13 @@ static unsigned workers_start(struct platform *platform, unsigned count, void (*
     return workers.count;
 }
 
-static void workers_join(struct platform *platform)
+static bool workers_join(struct platform *platform, uint64_t deadline)
 {
     (void)platform;
+    (void)deadline;
     while (workers.count)
         pthread_join(workers.threads[--workers.count], NULL);
+    return true;
 }
 
 static void nap(void)

@@ -300,13 +300,15 @@ static unsigned test_workers_start(struct platform *platform, unsigned count,
     return test->worker_count;
 }
 
-static void test_workers_join(struct platform *platform)
+static bool test_workers_join(struct platform *platform, uint64_t deadline)
 {
     struct test_platform *test = test_of(platform);
 
     for (unsigned i = 0; i < test->worker_count; i++)
         pthread_join(test->workers[i].thread, NULL);
+    (void)deadline;
     test->worker_count = 0;
+    return true;
 }
 
 static void test_worker_wait(struct platform *platform, _Atomic uint32_t *word, uint32_t value)

@@ -215,13 +215,70 @@ static void test_memory(void **state)
     assert_int_equal(memory_platform_in_use(), before);
 }
 
+/* --- a worker that takes work and never comes back --- */
+
+static struct pipeline *left_behind; /* where the leak checker finds what the lost worker keeps */
+static uint64_t now;
+
+static uint64_t stand_still(struct platform *platform)
+{
+    (void)platform;
+    return now;
+}
+
+static unsigned one_that_sleeps(struct platform *platform, unsigned count, void (*entry)(void *, unsigned),
+                                void *context)
+{
+    (void)platform;
+    (void)entry;
+    (void)context;
+    return count ? 1 : 0;
+}
+
+static bool never_joined(struct platform *platform, uint64_t deadline)
+{
+    (void)platform;
+    assert_true(deadline <= now + 2 * NANOSECONDS_PER_SECOND);
+    return false;
+}
+
+static void test_stuck(void **state)
+{
+    struct pipeline_config config = {.chunk_size = LAB_CHUNK};
+    struct pipeline_slot *slot;
+
+    (void)state;
+    lab_init(&lab, 2);
+    lab.ops.now = stand_still;
+    lab.ops.workers_start = one_that_sleeps;
+    lab.ops.workers_join = never_joined;
+    assert_int_equal(pipeline_create(&lab.loop, &config, &left_behind, NULL), 0);
+    slot = pipeline_claim(left_behind);
+    now += 1000 * NANOSECONDS_PER_SECOND;
+    assert_false(pipeline_stuck(left_behind)); /* a slow disk is not the workers' fault */
+    atomic_store(&slot->state, SLOT_WORKING);
+    assert_false(pipeline_stuck(left_behind));
+    now += 1000 * NANOSECONDS_PER_SECOND; /* the whole program stood still */
+    assert_false(pipeline_stuck(left_behind));
+    for (unsigned i = 0; i < 115; i++) {
+        now += NANOSECONDS_PER_SECOND / 2;
+        assert_false(pipeline_stuck(left_behind));
+    }
+    now += NANOSECONDS_PER_SECOND;
+    assert_false(pipeline_stuck(left_behind));
+    now += NANOSECONDS_PER_SECOND;
+    assert_true(pipeline_stuck(left_behind));
+    pipeline_destroy(left_behind);
+    assert_null(lab.loop.idle);
+    memset(slot->plain.data, 1, LAB_CHUNK); /* still there */
+    lab_free(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_work),
-        cmocka_unit_test(test_take),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_order),  cmocka_unit_test(test_work),  cmocka_unit_test(test_take),
+        cmocka_unit_test(test_memory), cmocka_unit_test(test_stuck),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
