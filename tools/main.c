@@ -179,8 +179,9 @@ int main(int count, char **words)
     struct loop loop;
 
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    /* Without SA_RESTART: a question that waits for an answer ends, too. */
+    sigaction(SIGINT, &(struct sigaction){.sa_handler = on_signal}, NULL);
+    sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_signal}, NULL);
     struct platform *platform = posix_platform(&cancelled);
     library_init(platform);
     loop_init(&loop, platform);

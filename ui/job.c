@@ -86,6 +86,9 @@ static int agree(struct session *session, const struct command *command, const s
         snprintf(question, sizeof(question), "To go on all the same, type yes: ");
     }
     int answer = session->ops->confirm(session, question, expected);
+    struct platform *platform = session->loop->platform;
+    if (platform->ops->cancel_requested && platform->ops->cancel_requested(platform))
+        return error_set(error, ERROR_CANCELLED, OPERATION_NONE, "", ERROR_NO_BLOCK, "nothing was written");
     if (answer > 0)
         return 0;
     return error_set(error, ERROR_REFUSED, OPERATION_NONE, "", ERROR_NO_BLOCK,

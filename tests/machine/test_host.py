@@ -261,6 +261,22 @@ class HostTest(unittest.TestCase):
                 assert process.wait(timeout=30) == CANCELLED, (words, process.returncode)
         assert pc.run("sha256sum", target).stdout == before
 
+    def test_interrupt_at_the_question_ends_it(self):
+        target = self.garbage_target("asked.img", self.disk.bytes)
+        with open(target, "rb") as file:
+            before = file.read(MIB)
+        ours, theirs = os.openpty()
+        with subprocess.Popen([EIDOLON, "restore", self.image, target], stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            said = b""
+            while b"type" not in said:
+                said += os.read(process.stderr.fileno(), 4096)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == CANCELLED, process.returncode
+        os.close(ours)
+        os.close(theirs)
+        with open(target, "rb") as file:
+            assert file.read(MIB) == before
+
     def test_json(self):
         listing = json.loads(eidolon("list", self.disk.path, "--json"))
         partitions = listing["disks"][0]["partitions"]
