@@ -277,6 +277,13 @@ class HostTest(unittest.TestCase):
         with open(target, "rb") as file:
             assert file.read(MIB) == before
 
+    def test_a_file_with_half_a_sector_at_its_end(self):
+        odd = self.garbage_target("odd.img", 2 * MIB)
+        os.truncate(odd, MIB + 100)
+        text = eidolon("capture", odd, self.path("odd.eid"), expect=SOURCE)
+        assert "whole number" in text and not os.path.exists(self.path("odd.eid")), text
+        eidolon("restore", self.image + "#5", odd, "--yes", expect=TARGET)
+
     def test_json(self):
         listing = json.loads(eidolon("list", self.disk.path, "--json"))
         partitions = listing["disks"][0]["partitions"]
