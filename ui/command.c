@@ -265,6 +265,8 @@ enum exit_code exit_code_of(const struct error *error)
         return EXIT_CODE_DONE;
     case ERROR_CANCELLED:
         return EXIT_CODE_CANCELLED;
+    case ERROR_NO_MEMORY: /* nobody's disk is to blame */
+        return EXIT_CODE_OTHER;
     case ERROR_USAGE:
     case ERROR_NOT_FOUND:
     case ERROR_AMBIGUOUS:

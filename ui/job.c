@@ -37,11 +37,16 @@ static int open_ends(struct session *session, const struct command *command, str
 {
     bool from_image = command->verb == COMMAND_RESTORE || command->verb == COMMAND_VERIFY;
     bool writes_disk = command->verb == COMMAND_RESTORE || command->verb == COMMAND_CLONE;
+    bool to_image = command->verb == COMMAND_CAPTURE;
 
     int status = open_end(session, command->arguments[0], from_image, false, &request->source, error);
-    if (!status && command->argument_count > 1)
-        status = open_end(session, command->arguments[1], command->verb == COMMAND_CAPTURE,
-                          writes_disk || command->verb == COMMAND_CAPTURE, &request->target, error);
+    if (status && !error->side)
+        error->side = from_image ? SIDE_IMAGE : SIDE_SOURCE;
+    if (status || command->argument_count < 2)
+        return status;
+    status = open_end(session, command->arguments[1], to_image, writes_disk || to_image, &request->target, error);
+    if (status && !error->side)
+        error->side = to_image ? SIDE_IMAGE : SIDE_TARGET;
     return status;
 }
 

@@ -115,6 +115,8 @@ static void test_exit_codes_are_distinct(void **state)
     assert_int_equal(exit_code_of(&error), EXIT_CODE_TARGET);
     error.side = SIDE_IMAGE;
     assert_int_equal(exit_code_of(&error), EXIT_CODE_IMAGE);
+    error.code = ERROR_NO_MEMORY;
+    assert_int_equal(exit_code_of(&error), EXIT_CODE_OTHER);
     error.code = ERROR_CANCELLED;
     assert_int_equal(exit_code_of(&error), EXIT_CODE_CANCELLED);
     error.code = ERROR_REFUSED;
