@@ -163,6 +163,26 @@ static bool mounted_at(unsigned major_number, unsigned minor_number, char *where
     return found;
 }
 
+/* A btrfs, of one disk or several, is mounted under a device number of its own; the kernel names its disks elsewhere. */
+static bool is_of_btrfs(const char *device_name, char *where, size_t size)
+{
+    static const char mounted[] = "/sys/fs/btrfs";
+    char path[PATH_MAX];
+    struct stat status;
+    bool found = false;
+
+    DIR *volumes = opendir(mounted);
+    for (struct dirent *entry; volumes && !found && (entry = readdir(volumes));) {
+        snprintf(path, sizeof(path), "%s/%s/devices/%s", mounted, entry->d_name, device_name);
+        found = entry->d_name[0] != '.' && stat(path, &status) == 0;
+        if (found)
+            snprintf(where, size, "btrfs %s", entry->d_name);
+    }
+    if (volumes)
+        closedir(volumes);
+    return found;
+}
+
 static bool is_swap(const char *device_name, char *where, size_t size)
 {
     FILE *file = fopen("/proc/swaps", "r");
@@ -206,8 +226,9 @@ static bool folder_in_use(const char *folder, char *where, size_t size)
     read_attribute(folder, "dev", numbers, sizeof(numbers));
     if (sscanf(numbers, "%u:%u", &major_number, &minor_number) != 2)
         return false;
-    return mounted_at(major_number, minor_number, where, size) || is_swap(name ? name + 1 : folder, where, size) ||
-           is_held(folder, where, size);
+    name = name ? name + 1 : folder;
+    return mounted_at(major_number, minor_number, where, size) || is_of_btrfs(name, where, size) ||
+           is_swap(name, where, size) || is_held(folder, where, size);
 }
 
 static bool block_in_use(const char *folder, unsigned partition, char *where, size_t size)

@@ -163,6 +163,17 @@ class HostTest(unittest.TestCase):
             assert "unmount it first" in text, text
             assert pc.run("sha256sum", volume).stdout == before
 
+    def test_a_mounted_btrfs(self):
+        """It is mounted under a device number of its own."""
+        with open("/proc/filesystems") as file:
+            if "btrfs" not in file.read():
+                self.skipTest("this kernel has no btrfs")
+        volume = self.garbage_target("btrfs.img", 128 * MIB)
+        pc.run("mkfs.btrfs", "-q", "-f", volume)
+        with pc.mounted(volume, "btrfs"):
+            assert "is mounted" in eidolon("capture", volume, self.path("b.eid"), expect=REFUSED)
+            assert "unmount it first" in eidolon("restore", self.image + "#5", volume, "--yes", expect=REFUSED)
+
     def test_other_names_of_a_disk_are_that_disk(self):
         """A loop device, a partition's node, a link: source and target, or a mounted target, all the same."""
         disk, link, nodes = self.garbage_target("named.img", 64 * MIB), self.path("link.img"), [self.path("node1"), self.path("node2")]
