@@ -102,7 +102,7 @@ def run(target):
 
 def main():
     targets = os.environ.get("FUZZ_TARGETS", " ".join(TARGETS)).split()
-    subprocess.run(["make", "-f", os.path.join(HERE, "fuzz.mk")] + ["BUILD=" + os.path.dirname(FUZZ)], check=True,
+    subprocess.run(["make", "-s", "-f", os.path.join(HERE, "fuzz.mk")] + ["BUILD=" + os.path.dirname(FUZZ)], check=True,
                    env={name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")})
     make_seeds()
     print("%d targets, %d seconds each, %d at once" % (len(targets), SECONDS, JOBS), flush=True)
