@@ -56,6 +56,9 @@ struct firmware {
     EFI_RNG_PROTOCOL *rng;
     UINT64 random_state[4];
 
+    EFI_TPL level; /* what release_events() goes back to */
+    unsigned events_held;
+
     struct processor_state processor;
     struct worker_pool *workers;
     struct pci_function *functions;
@@ -81,6 +84,10 @@ const UINT8 *firmware_table(struct firmware *firmware, EFI_GUID guid);
 UINTN firmware_handles(struct firmware *firmware, EFI_GUID *guid, EFI_HANDLE **handles);
 void firmware_free(struct firmware *firmware, void *pool);
 void firmware_random(struct platform *platform, void *bytes, size_t size);
+void firmware_hold_events(struct platform *platform);
+void firmware_release_events(struct platform *platform);
+/* The same at the beginning of a call from the firmware, which may come at any level. */
+void firmware_hold_events_of_caller(struct firmware *firmware);
 
 /* efi_time.c */
 void firmware_time_start(struct firmware *firmware);

@@ -199,6 +199,7 @@ static const struct block_device_ops disk_ops = {
     .poll = disk_poll,
     .reset = disk_reset,
     .shutdown = disk_shutdown,
+    .poll_blocks = true,
 };
 
 struct firmware_disk *firmware_disk_of(struct block_device *device)

@@ -144,6 +144,39 @@ void firmware_random(struct platform *platform, void *bytes, size_t size)
     }
 }
 
+/* --- events: file system and block I/O drivers are called at TPL_CALLBACK at most (UEFI 2.10, table 7.3) --- */
+
+void firmware_hold_events(struct platform *platform)
+{
+    struct firmware *firmware = firmware_of(platform);
+
+    /* An event between these lines leaves the count as it found it. */
+    if (firmware->events_held == 0)
+        firmware->level = firmware->boot->RaiseTPL(TPL_CALLBACK);
+    firmware->events_held++;
+}
+
+void firmware_release_events(struct platform *platform)
+{
+    struct firmware *firmware = firmware_of(platform);
+
+    if (--firmware->events_held == 0)
+        firmware->boot->RestoreTPL(firmware->level);
+}
+
+void firmware_hold_events_of_caller(struct firmware *firmware)
+{
+    EFI_BOOT_SERVICES *boot = firmware->boot;
+
+    if (firmware->events_held == 0) {
+        /* A level can be asked for only by raising it. */
+        EFI_TPL level = boot->RaiseTPL(TPL_HIGH_LEVEL);
+        boot->RestoreTPL(level < TPL_CALLBACK ? TPL_CALLBACK : level);
+        firmware->level = level;
+    }
+    firmware->events_held++;
+}
+
 static const struct platform_ops firmware_ops = {
     .now = firmware_now,
     .wall_clock = firmware_wall_clock,
@@ -173,6 +206,8 @@ static const struct platform_ops firmware_ops = {
     .workers_join = firmware_workers_join,
     .worker_wait = firmware_worker_wait,
     .worker_wake = firmware_worker_wake,
+    .hold_events = firmware_hold_events,
+    .release_events = firmware_release_events,
 };
 
 void firmware_start(struct firmware *firmware, EFI_HANDLE image, EFI_SYSTEM_TABLE *system)

@@ -6,7 +6,8 @@
  *
  * A call may come from inside anything, at raised TPL: from a file write that a stream's poll makes, from
  * the firmware's own events. It submits a request of its own slots, polls that one device until the request
- * has ended, and dispatches nothing.
+ * has ended, and dispatches nothing. Events do not come while core/block.c or core/loop.c have their queues
+ * open (hold_events in core/platform.h).
  */
 #include <stdio.h>
 #include <string.h>
@@ -97,10 +98,7 @@ static int run_request(struct block_device *device, struct block_request *reques
 
 static struct publish_slot *take_slot(struct published *published)
 {
-    /*
-     * An event that broke into the middle of the driver's own work cannot be served: nothing would ever be
-     * reaped.
-     */
+    /* From inside the driver's own work (it logs, say): nothing would ever be reaped. */
     if (published->device->polling)
         return NULL;
     for (unsigned i = 0; i < PUBLISH_SLOTS; i++) {
@@ -140,6 +138,31 @@ static int transfer(struct published *published, struct publish_slot *slot, enum
     return status;
 }
 
+static int flush(struct published *published, struct publish_slot *slot)
+{
+    memset(&slot->request, 0, sizeof(slot->request));
+    slot->request.operation = BLOCK_FLUSH;
+    return run_request(published->device, &slot->request);
+}
+
+/* The core's own holds nest in this one, so they leave the caller's level alone. */
+static int transfer_held(struct published *published, enum block_operation operation, uint64_t lba, size_t size,
+                         uint8_t *data)
+{
+    struct firmware *firmware = published->set->firmware;
+    int status = -ERROR_IO;
+
+    firmware_hold_events_of_caller(firmware);
+    struct publish_slot *slot = take_slot(published);
+    if (slot) {
+        status =
+            operation == BLOCK_FLUSH ? flush(published, slot) : transfer(published, slot, operation, lba, size, data);
+        slot->busy = false;
+    }
+    firmware_release_events(&firmware->platform);
+    return status;
+}
+
 static EFI_STATUS access_blocks(EFI_BLOCK_IO *io, UINT32 media_id, EFI_LBA lba, UINTN size, VOID *data,
                                 enum block_operation operation)
 {
@@ -161,12 +184,7 @@ static EFI_STATUS access_blocks(EFI_BLOCK_IO *io, UINT32 media_id, EFI_LBA lba, 
         return EFI_BAD_BUFFER_SIZE;
     if (lba > media->LastBlock || size / media->BlockSize > media->LastBlock - lba + 1)
         return EFI_INVALID_PARAMETER;
-    struct publish_slot *slot = take_slot(published);
-    if (!slot)
-        return EFI_DEVICE_ERROR;
-    int status = transfer(published, slot, operation, lba, size, data);
-    slot->busy = false;
-    return status_of(status);
+    return status_of(transfer_held(published, operation, lba, size, data));
 }
 
 static EFI_STATUS EFIAPI published_read(EFI_BLOCK_IO *io, UINT32 media_id, EFI_LBA lba, UINTN size, VOID *data)
@@ -187,14 +205,7 @@ static EFI_STATUS EFIAPI published_flush(EFI_BLOCK_IO *io)
         return EFI_NO_MEDIA;
     if (published->media.ReadOnly)
         return EFI_SUCCESS;
-    struct publish_slot *slot = take_slot(published);
-    if (!slot)
-        return EFI_DEVICE_ERROR;
-    memset(&slot->request, 0, sizeof(slot->request));
-    slot->request.operation = BLOCK_FLUSH;
-    int status = run_request(published->device, &slot->request);
-    slot->busy = false;
-    return status_of(status);
+    return status_of(transfer_held(published, BLOCK_FLUSH, 0, 0, NULL));
 }
 
 static EFI_STATUS EFIAPI published_reset(EFI_BLOCK_IO *io, BOOLEAN extended)

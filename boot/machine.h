@@ -91,6 +91,15 @@ int machine_boot_file(struct machine *machine, const char *path, char **text, si
 /* Appends what was logged since the last call to \EIDOLON\LOG.TXT on the boot volume. */
 int machine_save_log(struct machine *machine);
 
+/* --- for the self-check (efi_event_check.c) --- */
+/*
+ * From start to stop, events of the firmware read a disk of ours in the middle of everything, every 10 ms.
+ * NULL: it is not published. Stop says how many reads there were, and how many failed or read wrong data.
+ */
+struct machine_events;
+struct machine_events *machine_events_start(struct machine *machine, struct block_device *disk);
+void machine_events_stop(struct machine_events *events, unsigned *calls, unsigned *failures);
+
 /* --- the rest --- */
 /* "serial" or "model" of the machine from SMBIOS (efi_smbios.c). false: not known. */
 bool machine_system_text(struct machine *machine, const char *what, char *value, size_t size);

@@ -166,6 +166,89 @@ static bool check_disk(struct machine *machine, struct output *out, struct block
                           : "two reads of the same blocks differ");
 }
 
+/* --- a disk that the firmware reads in the middle of our own reads --- */
+
+#define STORM_DEPTH 32
+#define STORM_PIECE 4096u
+#define STORM_TIME (2 * NANOSECONDS_PER_SECOND)
+
+struct storm {
+    struct block_request requests[STORM_DEPTH];
+    struct buffer buffer;
+    unsigned reads, failures, running;
+    uint64_t next;
+};
+
+static void storm_read_ended(struct block_request *request)
+{
+    struct storm *storm = request->context;
+
+    storm->reads++;
+    storm->running--;
+    storm->failures += request->status != 0;
+    request->context = NULL; /* may be sent again */
+}
+
+static void storm_send(struct storm *storm, struct block_device *disk)
+{
+    uint64_t count = STORM_PIECE / disk->geometry.logical_block, pieces = disk->geometry.block_count / count;
+
+    for (unsigned i = 0; i < STORM_DEPTH; i++) {
+        struct block_request *request = &storm->requests[i];
+        if (request->context)
+            continue;
+        *request = (struct block_request){.operation = BLOCK_READ,
+                                          .lba = storm->next++ % pieces * count,
+                                          .count = count,
+                                          .buffer = &storm->buffer,
+                                          .offset = i * STORM_PIECE,
+                                          .done = storm_read_ended,
+                                          .context = storm};
+        if (block_submit(disk, request) != 0) {
+            request->context = NULL;
+            return;
+        }
+        storm->running++;
+    }
+}
+
+static bool storm_is_over(void *context)
+{
+    return ((struct storm *)context)->running == 0;
+}
+
+/* Both sides get what they read, and all of it. */
+static bool check_events(struct machine *machine, struct output *out, struct block_device *disk)
+{
+    struct platform *platform = machine->platform;
+    struct storm *storm = platform_allocate_zeroed(platform, sizeof(*storm));
+    unsigned calls = 0, failures = 0;
+    char detail[128], what[BLOCK_NAME_MAX + 32];
+    bool over = false;
+
+    snprintf(what, sizeof(what), "%s, read by the firmware too", disk->name);
+    if (!storm || buffer_allocate(platform, STORM_DEPTH * STORM_PIECE, &storm->buffer) != 0) {
+        platform_release(platform, storm);
+        return report(out, what, false, "no memory");
+    }
+    struct machine_events *events = machine_events_start(machine, disk);
+    if (events) {
+        uint64_t deadline = deadline_after(platform, STORM_TIME);
+        while (platform_now(platform) < deadline) {
+            storm_send(storm, disk);
+            loop_step(&machine->loop);
+        }
+        over = loop_wait(&machine->loop, storm_is_over, storm, deadline_after(platform, 60 * NANOSECONDS_PER_SECOND));
+        machine_events_stop(events, &calls, &failures);
+    }
+    snprintf(detail, sizeof(detail), "%u reads, %u failed; %u by events, %u failed", storm->reads, storm->failures,
+             calls, failures);
+    bool well = events && over && storm->reads && !storm->failures && calls && !failures;
+    buffer_release(&storm->buffer);
+    platform_release(platform, storm);
+    return report(out, what, well, detail);
+}
+
 /* --- a file on the boot volume --- */
 
 static void fill_pattern(uint8_t *data, size_t size)
@@ -245,6 +328,9 @@ bool self_check(struct machine *machine, struct output *out)
         return report(out, "disks", false, error.detail);
     for (struct block_device *disk = machine->registry.first; disk; disk = disk->registry_next)
         well = check_disk(machine, out, disk) && well;
+    for (struct block_device *disk = machine->registry.first; disk; disk = disk->registry_next)
+        if (disk->bus != BUS_FIRMWARE && strcmp(disk->driver, "firmware") != 0)
+            well = check_events(machine, out, disk) && well;
     well = check_file(machine, out) && well;
     output_print(out, "self-check: %s\n", well ? "all is well" : "something is wrong");
     return well;

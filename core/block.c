@@ -166,7 +166,7 @@ static int send(struct block_device *device, struct block_request *request)
     return 0;
 }
 
-int block_submit(struct block_device *device, struct block_request *request)
+static int submit(struct block_device *device, struct block_request *request)
 {
     int status = check_request(device, request);
 
@@ -183,6 +183,14 @@ int block_submit(struct block_device *device, struct block_request *request)
     request->raw_status = 0;
     request->completion = (struct completion){.dispatch = block_dispatch};
     return send(device, request);
+}
+
+int block_submit(struct block_device *device, struct block_request *request)
+{
+    platform_hold_events(device->loop->platform);
+    int status = submit(device, request);
+    platform_release_events(device->loop->platform);
+    return status;
 }
 
 /* --- completion --- */
@@ -351,6 +359,8 @@ static bool block_poll(struct pollable *pollable)
     /* A poll inside this one (a firmware call that the implementer made) finds nothing. */
     if (device->polling)
         return false;
+    if (!device->ops->poll_blocks)
+        platform_hold_events(device->loop->platform);
     device->polling = true;
     if (device->ops->poll)
         happened = device->ops->poll(device);
@@ -360,6 +370,8 @@ static bool block_poll(struct pollable *pollable)
     if (device->again_first && send_again(device))
         happened = true;
     device->polling = false;
+    if (!device->ops->poll_blocks)
+        platform_release_events(device->loop->platform);
     return happened;
 }
 

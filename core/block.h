@@ -74,6 +74,7 @@ struct block_device_ops {
     void (*reset)(struct block_device *device);
     void (*shutdown)(struct block_device *device); /* also frees the implementer's memory */
     void (*abandon)(struct block_device *device);  /* no DMA from here on */
+    bool poll_blocks; /* poll() makes calls that take long: the platform's events go on meanwhile */
 };
 
 enum block_bus { BUS_NVME, BUS_SATA, BUS_USB, BUS_FIRMWARE, BUS_FILE, BUS_RAM, BUS_IMAGE, BUS_OTHER };

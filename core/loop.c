@@ -56,10 +56,12 @@ void loop_complete(struct loop *loop, struct completion *completion)
 {
     if (completion->queued)
         return;
+    platform_hold_events(loop->platform);
     completion->queued = true;
     completion->next = NULL;
     *loop->last = completion;
     loop->last = &completion->next;
+    platform_release_events(loop->platform);
 }
 
 void loop_forget(struct loop *loop, struct completion *completion)
@@ -68,15 +70,17 @@ void loop_forget(struct loop *loop, struct completion *completion)
 
     if (!completion->queued)
         return;
+    platform_hold_events(loop->platform);
     while (*link && *link != completion)
         link = &(*link)->next;
-    if (!*link)
-        return;
-    *link = completion->next;
-    if (!*link)
-        loop->last = link;
-    completion->queued = false;
-    completion->next = NULL;
+    if (*link) {
+        *link = completion->next;
+        if (!*link)
+            loop->last = link;
+        completion->queued = false;
+        completion->next = NULL;
+    }
+    platform_release_events(loop->platform);
 }
 
 bool loop_poll(struct loop *loop)
@@ -95,17 +99,25 @@ bool loop_poll(struct loop *loop)
     return happened;
 }
 
+static struct completion *take_completion(struct loop *loop)
+{
+    platform_hold_events(loop->platform);
+    struct completion *completion = loop->first;
+    loop->first = completion->next;
+    if (!loop->first)
+        loop->last = &loop->first;
+    completion->next = NULL;
+    completion->queued = false;
+    platform_release_events(loop->platform);
+    return completion;
+}
+
 static bool dispatch_all(struct loop *loop)
 {
     bool happened = false;
 
     while (loop->first) {
-        struct completion *completion = loop->first;
-        loop->first = completion->next;
-        if (!loop->first)
-            loop->last = &loop->first;
-        completion->next = NULL;
-        completion->queued = false;
+        struct completion *completion = take_completion(loop);
         completion->dispatch(completion);
         happened = true;
     }

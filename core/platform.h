@@ -126,6 +126,13 @@ struct platform_ops {
     void (*worker_wait)(struct platform *platform, _Atomic uint32_t *word, uint32_t value);
     /* Any processor: wakes workers that wait on `word`. */
     void (*worker_wake)(struct platform *platform, _Atomic uint32_t *word);
+
+    /*
+     * Between these two no call comes in from outside (an event of the firmware that reads a published disk). Nests; for
+     * short pieces of work that leave queues half linked. NULL: no such calls exist.
+     */
+    void (*hold_events)(struct platform *platform);
+    void (*release_events)(struct platform *platform);
 };
 
 struct platform {
@@ -151,6 +158,17 @@ static inline void platform_release(struct platform *platform, void *memory)
 {
     if (memory)
         platform->ops->release(platform, memory);
+}
+
+static inline void platform_hold_events(struct platform *platform)
+{
+    if (platform->ops->hold_events)
+        platform->ops->hold_events(platform);
+}
+static inline void platform_release_events(struct platform *platform)
+{
+    if (platform->ops->release_events)
+        platform->ops->release_events(platform);
 }
 
 /* Formats one line (at most 400 bytes) and hands it to the platform. "what happened, to which disk, what to do next". */
