@@ -99,9 +99,11 @@ static bool is_half_restored(struct block_device *disk, char uuid[37])
            job_is_half_restored(first, sizeof(first), uuid);
 }
 
-static void print_disk(struct session *session, struct block_device *disk, const struct partition_table *table)
+/* half_restored: the image's UUID; NULL: it is not. */
+static void print_disk(struct session *session, struct block_device *disk, const struct partition_table *table,
+                       const char *half_restored)
 {
-    char size[SIZE_TEXT_MAX], uuid[37];
+    char size[SIZE_TEXT_MAX];
 
     output_print(session->out, "%s\n    %s%s%s%s%s, sectors of %" PRIu32 " bytes, table %s, driver %s%s\n", disk->name,
                  disk->model, disk->model[0] ? ", " : "", disk->serial[0] ? "serial " : "", disk->serial,
@@ -109,14 +111,13 @@ static void print_disk(struct session *session, struct block_device *disk, const
                  disk->driver, disk->read_only ? ", read-only" : "");
     output_print(session->out, "    %s (%" PRIu64 " bytes)\n", size_text(block_device_bytes(disk), size),
                  block_device_bytes(disk));
-    if (is_half_restored(disk, uuid))
-        output_print(session->out, "    HALF RESTORED from image %s: restore it again\n", uuid);
+    if (half_restored)
+        output_print(session->out, "    HALF RESTORED from image %s: restore it again\n", half_restored);
 }
 
-static void json_disk(struct json *json, struct block_device *disk, const struct partition_table *table)
+static void json_disk(struct json *json, struct block_device *disk, const struct partition_table *table,
+                      const char *half_restored)
 {
-    char uuid[37];
-
     json_text(json, "name", disk->name);
     json_text(json, "bus", bus_name(disk->bus));
     json_text(json, "driver", disk->driver);
@@ -128,7 +129,7 @@ static void json_disk(struct json *json, struct block_device *disk, const struct
     json_number(json, "physical_block", disk->geometry.physical_block);
     json_bool(json, "read_only", disk->read_only);
     json_text(json, "table", table_name(table->kind));
-    json_bool(json, "half_restored", is_half_restored(disk, uuid));
+    json_bool(json, "half_restored", half_restored != NULL);
 }
 
 static void list_disk(struct session *session, struct json *json, struct block_device *disk)
@@ -136,18 +137,21 @@ static void list_disk(struct session *session, struct json *json, struct block_d
     struct partition_table table;
     struct error error = {0};
     struct filesystem_info info;
+    char uuid[37];
+    const char *half_restored = NULL;
 
     if (json)
         json_begin_object(json, NULL);
     int status = partition_table_read(disk, &table, &error);
-    if (status) {
-        memset(&table, 0, sizeof(table));
-    }
+    if (status)
+        memset(&table, 0, sizeof(table)); /* and no further reads: a disk that does not answer costs one deadline */
+    else if (is_half_restored(disk, uuid))
+        half_restored = uuid;
     if (json) {
-        json_disk(json, disk, &table);
+        json_disk(json, disk, &table, half_restored);
         json_begin_array(json, "partitions");
     } else {
-        print_disk(session, disk, &table);
+        print_disk(session, disk, &table, half_restored);
     }
     if (status) {
         session_error(session, false, &error);
