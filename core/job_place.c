@@ -279,6 +279,36 @@ static int single_region(const struct plan *plan)
     return -1;
 }
 
+/* File systems of DOS and Windows note their partition's first block ("hidden sectors"); nothing is changed in them here. */
+static void look_at_start(struct plan *plan, unsigned region)
+{
+    const struct image_region *from = &plan->description.regions[region];
+    uint64_t old = from->offset / plan->description.logical_block, new = plan->target_slice->parent_lba;
+
+    if (plan->source_slice)
+        old = plan->source_slice->parent_lba;
+    else if (plan->description.is_partition)
+        return; /* where it was is not known */
+    if (old != new &&
+        (!strcmp(from->fs_type, "ntfs") || !strncmp(from->fs_type, "fat", 3) || !strcmp(from->fs_type, "exfat")))
+        message_add(&plan->messages, MESSAGE_WARNING, MESSAGE_PARTITION_MOVED, from->partition, from->fs_type, NULL,
+                    old, new);
+}
+
+/* One partition for a whole disk that has partitions is nearly always a "#N" that was forgotten. */
+static void check_single(struct plan *plan, unsigned region)
+{
+    const struct image_description *description = &plan->description;
+    bool of_partition = description->is_partition || description->regions[region].partition;
+
+    if (plan->kind == JOB_VERIFY || !of_partition)
+        return;
+    if (plan->target_slice)
+        look_at_start(plan, region);
+    else if (plan->target_table.kind != TABLE_NONE)
+        plan_refuse(plan, MESSAGE_PARTITION_ONTO_DISK, plan->request.target.disk->name, NULL, 0, 0);
+}
+
 int plan_target(struct loop *loop, struct plan *plan, struct error *error)
 {
     const struct job_end *target = &plan->request.target;
@@ -304,6 +334,7 @@ int plan_target(struct loop *loop, struct plan *plan, struct error *error)
     check_target(plan);
     if (region >= 0) {
         place_one(plan, (unsigned)region, target_bytes);
+        check_single(plan, (unsigned)region);
         return 0;
     }
     return place_disk(plan, target_bytes, error);

@@ -49,9 +49,11 @@ enum message_id {
     MESSAGE_IMAGE_INCOMPLETE, /* number[0] bytes of the disk that are there */
     MESSAGE_NOT_READ_BACK,    /* written, not read back */
     MESSAGE_DISCARD_UNSUPPORTED,
-    MESSAGE_DUPLICATE_IDENTITY, /* text[0] other disk: same disk GUID or signature on two disks now */
-    MESSAGE_LAYOUT_GPT_MOVED,   /* number[0] old, number[1] new byte of the backup GPT */
-    MESSAGE_DIFFERS,            /* text[0] disk, number[0] byte offset, number[1] bytes: not what the image says */
+    MESSAGE_DUPLICATE_IDENTITY,  /* text[0] other disk: same disk GUID or signature on two disks now */
+    MESSAGE_PARTITION_ONTO_DISK, /* text[0] disk: it has a partition table, the source is one partition */
+    MESSAGE_PARTITION_MOVED,  /* text[0] file system, number[0] old, number[1] new first block; it notes the old one */
+    MESSAGE_LAYOUT_GPT_MOVED, /* number[0] old, number[1] new byte of the backup GPT */
+    MESSAGE_DIFFERS,          /* text[0] disk, number[0] byte offset, number[1] bytes: not what the image says */
     /* Devices */
     MESSAGE_FIRMWARE_FALLBACK, /* text[0] controller, text[1] why: served by the firmware's driver */
     MESSAGE_DEVICE_RESET,      /* text[0] device */

@@ -155,6 +155,12 @@ static const struct {
     [MESSAGE_DUPLICATE_IDENTITY] =
         {"duplicate-identity",
          "%t has the same identity now: take one of the two out before an operating system starts"},
+    [MESSAGE_PARTITION_ONTO_DISK] =
+        {"partition-onto-disk",
+         "%t has a partition table, and the source is one partition alone: name the partition of the target, too (#N)"},
+    [MESSAGE_PARTITION_MOVED] =
+        {"partition-moved", "%t began at sector %0 and begins at %1 now, but its boot sector still says %0: its files "
+                            "can be read, but an old BIOS or Windows may not start from it"},
     [MESSAGE_LAYOUT_GPT_MOVED] = {"layout-gpt-moved", "the backup partition table (GPT) moves from byte %0 to byte %1"},
     [MESSAGE_DIFFERS] = {"differs", "%t: %1 bytes at byte %0 are not what the image says"},
     [MESSAGE_FIRMWARE_FALLBACK] = {"firmware-fallback", "%t is served by the firmware's driver: %u"},

@@ -91,7 +91,11 @@ class HostTest(unittest.TestCase):
         pc.run("cp", "--sparse=always", self.disk.path, target)
         self.addCleanup(os.remove, target)
         pc.run("dd", "if=/dev/urandom", "of=" + target, "bs=1M", "count=100", "seek=%d" % (self.disk.offsets[3] // MIB), "conv=notrunc")
-        eidolon("restore", self.image + "#3", target + "#3", "--yes")
+        assert "began at" not in eidolon("restore", self.image + "#3", target + "#3", "--yes")
+        self.disk.compare(target)
+        # NTFS notes where it begins; the start is another one in partition 4.
+        assert "began at" in eidolon("restore", self.image + "#3", target + "#4", "--yes", "--dry-run")
+        assert "#N" in eidolon("restore", self.image + "#3", target, "--yes", expect=REFUSED)
         self.disk.compare(target)
 
     def test_volumes(self):

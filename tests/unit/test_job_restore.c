@@ -191,6 +191,13 @@ static void test_partition(void **state)
     for (unsigned i = 0; i < lab_used_count(); i++)
         assert_memory_equal(target->contents + first + lab_used(i).offset,
                             source->contents + first + lab_used(i).offset, lab_used(i).length);
+    /* A forgotten "#N" of the target. */
+    struct job_request forgotten = request;
+    forgotten.target.partition = 0;
+    lab.store.store.disk = NULL;
+    uint64_t changes = target->changes;
+    expect_refusal(&forgotten, MESSAGE_PARTITION_ONTO_DISK);
+    assert_int_equal(target->changes, changes);
     /* Partition 1 does not fit into partition 2. */
     lab.store.store.disk = NULL;
     request.target.partition = 2;
