@@ -40,6 +40,7 @@ struct firmware {
 
     /* efi_memory.c */
     struct efi_memory_attribute *memory_attribute; /* NULL: none */
+    UINTN pieces, pages;                           /* that were not given back yet */
 
     /* efi_console.c */
     bool debug_console; /* the emulator's port 0x403 */
@@ -103,6 +104,8 @@ void *firmware_allocate_guarded(struct platform *platform, size_t size);
 void firmware_release_guarded(struct platform *platform, void *memory, size_t size);
 int firmware_buffer_allocate(struct platform *platform, size_t size, struct buffer *buffer);
 void firmware_buffer_release(struct buffer *buffer);
+/* Says in the log what was not given back: the firmware frees nothing of it when the program ends. */
+void firmware_memory_check(struct firmware *firmware);
 
 /* efi_console.c */
 void firmware_console_start(struct firmware *firmware);

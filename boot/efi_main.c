@@ -160,9 +160,11 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     int code = run_machine(firmware, machine);
 
     machine_devices_forget(machine);
+    library_init(NULL);
     enum machine_end end = machine->end;
     bool emulator_exit = machine->emulator_exit && end == END_RETURN;
     firmware_stop(firmware);
+    firmware_memory_check(firmware);
     if (emulator_exit)
         machine_emulator_exit(code);
     leave(firmware, end);

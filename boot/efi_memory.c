@@ -30,6 +30,7 @@ void *firmware_allocate(struct platform *platform, size_t size)
     struct allocation_head *head = (struct allocation_head *)address - 1;
     head->raw = raw;
     head->check = (UINTN)raw ^ GUARD_PATTERN;
+    firmware->pieces++;
     return (void *)address;
 }
 
@@ -45,6 +46,7 @@ void firmware_release(struct platform *platform, void *memory)
         return;
     }
     head->check = 0;
+    firmware_of(platform)->pieces--;
     firmware_of(platform)->boot->FreePool(head->raw);
 }
 
@@ -80,6 +82,7 @@ void *firmware_allocate_guarded(struct platform *platform, size_t size)
         return NULL;
     if (EFI_ERROR(firmware->boot->AllocatePages(AllocateAnyPages, EfiLoaderData, PAGES_OF(size) + 1, &address)))
         return NULL;
+    firmware->pages += PAGES_OF(size) + 1;
     guard_set(firmware, (UINT64 *)address);
     return (void *)(address + PAGE);
 }
@@ -93,6 +96,7 @@ void firmware_release_guarded(struct platform *platform, void *memory, size_t si
     UINTN guard = (UINTN)memory - PAGE;
     if (!guard_clear(firmware, (const UINT64 *)guard))
         platform_log(platform, LOG_ERROR, "a stack or arena overflowed into its guard page");
+    firmware->pages -= PAGES_OF(size) + 1;
     firmware->boot->FreePages(guard, PAGES_OF(size) + 1);
 }
 
@@ -109,13 +113,23 @@ int firmware_buffer_allocate(struct platform *platform, size_t size, struct buff
     buffer->platform = platform;
     buffer->data = (void *)address;
     buffer->size = PAGES_OF(size) * (size_t)PAGE;
+    firmware_of(platform)->pages += PAGES_OF(size);
     return 0;
 }
 
 void firmware_buffer_release(struct buffer *buffer)
 {
-    if (buffer->data)
+    if (buffer->data) {
+        firmware_of(buffer->platform)->pages -= buffer->size / PAGE;
         firmware_of(buffer->platform)->boot->FreePages((UINTN)buffer->data, buffer->size / PAGE);
+    }
     buffer->data = NULL;
     buffer->size = 0;
+}
+
+void firmware_memory_check(struct firmware *firmware)
+{
+    if (firmware->pieces || firmware->pages)
+        platform_log(&firmware->platform, LOG_WARNING, "%lu pieces and %lu pages of memory were not given back",
+                     (unsigned long)firmware->pieces, (unsigned long)firmware->pages);
 }
