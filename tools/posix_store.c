@@ -14,6 +14,7 @@
 
 #define PATH_BYTES_MAX 4096
 #define PIPE_WAIT_MILLISECONDS 100
+#define VOLUMES_MAX 999 /* of an image */
 
 struct posix_stream {
     struct stream stream; /* first */
@@ -272,6 +273,19 @@ static void find_place(struct posix_store *store)
     store->store.disk = &store->below;
 }
 
+/* A volume that an older image left behind would be taken for the next one of a new image. */
+static bool has_volumes(const struct posix_store *store)
+{
+    char path[PATH_BYTES_MAX + 8];
+
+    for (unsigned volume = 1; volume <= VOLUMES_MAX; volume++) {
+        volume_path(store, volume, path);
+        if (access(path, F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
 int posix_store_open(struct loop *loop, const char *path, bool write, struct stream_store **store, bool *is_pipe,
                      struct error *error)
 {
@@ -291,6 +305,11 @@ int posix_store_open(struct loop *loop, const char *path, bool write, struct str
                          "an image is never written over something");
     }
     strcpy(new_store->path, path);
+    if (write && strcmp(path, "-") != 0 && has_volumes(new_store)) {
+        free(new_store);
+        return error_set(error, ERROR_EXISTS, OPERATION_OPEN, path, ERROR_NO_BLOCK,
+                         "files of an image in volumes (.001 and so on) have this name");
+    }
     new_store->loop = loop;
     new_store->is_standard = strcmp(path, "-") == 0;
     new_store->is_pipe = is_pipe_like(new_store, write);

@@ -113,6 +113,10 @@ class HostTest(unittest.TestCase):
             subprocess.run("cat %s.0* | zstd -dc" % image, shell=True, stdout=file, check=True)
         self.addCleanup(os.remove, target)
         pc.run("cmp", source, target)
+        # One that is left of an older image would become a part of a new one.
+        os.rename(image + ".003", self.path("stale.eid.003"))
+        eidolon("capture", source, self.path("stale.eid"), "--split=80M", expect=REFUSED)
+        os.rename(self.path("stale.eid.003"), image + ".003")
         os.rename(self.path("split.eid.002"), self.path("gone"))
         eidolon("verify", image, expect=DAMAGED)
         os.rename(self.path("gone"), self.path("split.eid.002"))
