@@ -233,6 +233,8 @@ static int verify_disk(struct job *job, struct error *error)
     job_run_message(job, &job->difference, MESSAGE_DIFFERS, 0, NULL, 0, 0);
     job_image_damage_ends(job);
     job_ledger_close(job);
+    if (status && error->code && !error->side)
+        error->side = SIDE_TARGET;
     if (status)
         return status;
     if (job->differing_bytes)

@@ -121,6 +121,10 @@ static void test_disk_of_another_size(void **state)
             assert_int_equal(lab_run(&lab, &request, &result), -ERROR_MISMATCH);
             target->contents[places[j]] ^= 1;
         }
+        target->bad_read = sizes[i] / 512 - 1;
+        target->bad_read_count = 1;
+        assert_int_equal(lab_run(&lab, &request, &result), -ERROR_MEDIUM);
+        assert_int_equal(result.error.side, SIDE_TARGET);
         lab_disk_free(target);
     }
 }
