@@ -209,7 +209,7 @@ static int prepare(struct posix_block *block, bool write, struct error *error)
         device->geometry.logical_block = sector;
         device->geometry.physical_block = 4096;
         device->geometry.block_count = (uint64_t)status.st_size / sector;
-        if (status.st_size % sector)
+        if (!write && status.st_size % sector)
             return error_set(error, ERROR_UNSUPPORTED, OPERATION_OPEN, block->path, ERROR_NO_BLOCK,
                              "its %lld bytes are no whole number of %u-byte sectors; 'truncate -s %%%u' adds the rest",
                              (long long)status.st_size, (unsigned)sector, (unsigned)sector);

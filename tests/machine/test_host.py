@@ -301,7 +301,7 @@ class HostTest(unittest.TestCase):
         os.truncate(odd, MIB + 100)
         text = eidolon("capture", odd, self.path("odd.eid"), expect=SOURCE)
         assert "whole number" in text and not os.path.exists(self.path("odd.eid")), text
-        eidolon("restore", self.image + "#5", odd, "--yes", expect=TARGET)
+        eidolon("restore", self.image + "#5", odd, "--yes", expect=REFUSED)
 
     def test_json(self):
         listing = json.loads(eidolon("list", self.disk.path, "--json"))
