@@ -41,7 +41,8 @@ enum exit_code {
     EXIT_CODE_TARGET = 5,  /* I/O error of the target, or what was read back differs */
     EXIT_CODE_IMAGE = 6,   /* damaged or incomplete image, or I/O error of the image */
     EXIT_CODE_CANCELLED = 7,
-    EXIT_CODE_DIFFERS = 8 /* verify: the disk is not what the image says */
+    EXIT_CODE_DIFFERS = 8, /* verify: the disk is not what the image says */
+    EXIT_CODE_LOSSES = 9   /* done with --salvage, but something could not be read or was damaged */
 };
 
 #define COMMAND_ARGUMENTS_MAX 16

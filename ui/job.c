@@ -181,6 +181,9 @@ static enum exit_code carry_out(struct session *session, const struct command *c
     job_run(session->loop, plan, &view.listener, &result);
     progress_view_end(&view);
     code = result.status ? exit_code_of(&result.error) : EXIT_CODE_DONE;
+    /* What was lost is lost, even when going on was wished: nothing that follows may take this for a whole copy. */
+    if (!result.status && (result.unreadable_bytes || result.damaged_bytes))
+        code = EXIT_CODE_LOSSES;
     /* A disk that is not what the image says is an answer of verify, not a failure of a device. */
     if (plan->kind == JOB_VERIFY && result.status == -ERROR_MISMATCH)
         code = EXIT_CODE_DIFFERS;

@@ -192,7 +192,7 @@ def test_firmware_that_calls_a_failed_read_good():
         m.add_ahci_disk(disk, "BAD", inject=[{"iotype": "read", "sector": 4096}])
         m.start()
         m.wait_for(r"^warning: sata:BAD: 512 bytes at byte 2097152 cannot be read", timeout=90)
-        m.expect_exit(0)
+        m.expect_exit(9)
 
 
 def test_image_on_a_fat_volume_of_a_disk_of_ours():

@@ -16,7 +16,7 @@ from pc import MIB
 
 TIMEOUT = 400
 EIDOLON = os.path.join(BUILD, "eidolon")
-DONE, USAGE, REFUSED, SOURCE, TARGET, DAMAGED, CANCELLED, DIFFERS = 0, 2, 3, 4, 5, 6, 7, 8
+DONE, USAGE, REFUSED, SOURCE, TARGET, DAMAGED, CANCELLED, DIFFERS, LOSSES = 0, 2, 3, 4, 5, 6, 7, 8, 9
 
 
 def eidolon(*words, expect=DONE, **options):
@@ -233,7 +233,7 @@ class HostTest(unittest.TestCase):
             file.write(bytes([byte ^ 0x55]))
         assert "lost" in eidolon("verify", damaged, expect=DAMAGED)
         eidolon("restore", damaged, target, "--yes", expect=DAMAGED)
-        text = eidolon("restore", damaged, target, "--yes", "--salvage")
+        text = eidolon("restore", damaged, target, "--yes", "--salvage", expect=LOSSES)
         assert "damaged" in text, text
         cut = self.path("cut.eid")
         with open(self.image, "rb") as source, open(cut, "wb") as out:
