@@ -59,6 +59,14 @@ static const struct {
     [ERROR_END] = {"the end was reached", ""},
 };
 
+static const char *next_step(const struct error *error, enum error_code code)
+{
+    /* --salvage is for what cannot be read. */
+    if (code == ERROR_MEDIUM && error->operation != OPERATION_READ)
+        return "The disk is failing. Choose another one.";
+    return error_texts[code].next;
+}
+
 char *error_sentence(const struct error *error, char text[SENTENCE_MAX])
 {
     static const char *const sides[] = {[SIDE_SOURCE] = "source ", [SIDE_TARGET] = "target ", [SIDE_IMAGE] = "image "};
@@ -82,8 +90,8 @@ char *error_sentence(const struct error *error, char text[SENTENCE_MAX])
     if (error->raw_status)
         say(&sentence, " [status %#" PRIx32 "]", error->raw_status);
     say(&sentence, ".");
-    if (error_texts[code].next[0])
-        say(&sentence, " %s", error_texts[code].next);
+    if (next_step(error, code)[0])
+        say(&sentence, " %s", next_step(error, code));
     return text;
 }
 
