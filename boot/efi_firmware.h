@@ -72,7 +72,7 @@ static inline struct firmware *firmware_of(struct platform *platform)
 
 /* efi_platform.c: fills the operations and brings everything up, or puts it back. */
 void firmware_start(struct firmware *firmware, EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
-void firmware_stop(struct firmware *firmware);
+bool firmware_stop(struct firmware *firmware);
 /* A firmware status in the core's words (negative). */
 int firmware_error(EFI_STATUS status);
 /* First instance of a protocol, NULL when there is none. */
@@ -128,7 +128,8 @@ unsigned firmware_workers_start(struct platform *platform, unsigned count, void 
 bool firmware_workers_join(struct platform *platform, uint64_t deadline);
 void firmware_worker_wait(struct platform *platform, _Atomic uint32_t *word, uint32_t value);
 void firmware_worker_wake(struct platform *platform, _Atomic uint32_t *word);
-void firmware_workers_stop(struct firmware *firmware); /* gives all processors back */
+/* Gives all processors back. false: one still runs our code, so the program must not return. */
+bool firmware_workers_stop(struct firmware *firmware);
 
 /* efi_pci.c */
 void firmware_pci_enumerate(struct platform *platform, bool (*found)(struct pci_device *device, void *context),

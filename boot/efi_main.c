@@ -163,11 +163,14 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     library_init(NULL);
     enum machine_end end = machine->end;
     bool emulator_exit = machine->emulator_exit && end == END_RETURN;
-    firmware_stop(firmware);
+    bool all_back = firmware_stop(firmware);
     firmware_memory_check(firmware);
     if (emulator_exit)
         machine_emulator_exit(code);
     leave(firmware, end);
+    /* Returning frees this program's memory, and a processor would go on in it. */
+    if (!all_back)
+        machine_panic("a processor did not come back from its work, so the firmware cannot go on safely");
     /* A status that scripts of the shell can tell apart: %lasterror% shows the exit code. */
     return code ? EFIERR(0x1000 | (UINTN)code) : EFI_SUCCESS;
 }

@@ -229,9 +229,11 @@ void firmware_start(struct firmware *firmware, EFI_HANDLE image, EFI_SYSTEM_TABL
     firmware_workers_count(firmware);
 }
 
-void firmware_stop(struct firmware *firmware)
+bool firmware_stop(struct firmware *firmware)
 {
-    firmware_workers_stop(firmware);
+    bool all_back = firmware_workers_stop(firmware);
+
     firmware_pci_stop(firmware);
     processor_restore(&firmware->processor);
+    return all_back;
 }

@@ -256,13 +256,13 @@ static bool worker_give_back(struct firmware *firmware, struct worker *worker)
     return true;
 }
 
-void firmware_workers_stop(struct firmware *firmware)
+bool firmware_workers_stop(struct firmware *firmware)
 {
     struct worker_pool *pool = firmware->workers;
     bool all = true;
 
     if (!pool)
-        return;
+        return true;
     firmware_workers_join(&firmware->platform, firmware_now(&firmware->platform) + WORKER_STOP_TIMEOUT);
     for (unsigned i = 0; i < pool->started; i++)
         all = worker_give_back(firmware, &pool->workers[i]) && all;
@@ -272,4 +272,5 @@ void firmware_workers_stop(struct firmware *firmware)
         firmware->boot->FreePages((UINTN)pool->workers, pool->pages);
     platform_release(&firmware->platform, pool);
     firmware->workers = NULL;
+    return all;
 }
