@@ -72,7 +72,9 @@ static bool scan_have(struct scan *scan, size_t size)
 /* Goes over a gap where volumes are missing or cut. */
 static bool scan_jump(struct scan *scan)
 {
-    uint64_t next = scan->source->can_seek ? source_next_volume(scan->source, scan->offset + scan->size) : UINT64_MAX;
+    /* Reads go on from one volume into the next: where they give nothing at all, the volume that begins there is empty. */
+    uint64_t from = scan->offset + scan->size + (scan->size == 0);
+    uint64_t next = scan->source->can_seek ? source_next_volume(scan->source, from) : UINT64_MAX;
 
     if (next == UINT64_MAX)
         return false;

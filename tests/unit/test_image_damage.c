@@ -105,8 +105,9 @@ static void test_every_length(void **state)
         assert_true(status == -ERROR_INCOMPLETE || status == -ERROR_CORRUPT);
         store.pipe = true;
         assert_int_not_equal(read_now(IMAGE_READ_STREAM, &lost), 0);
-        if (size % 7 == 0 && !read_now(IMAGE_READ_SALVAGE, &lost))
-            check_salvaged(lost);
+        for (unsigned turn = 0; turn < 2 && size % 7 == 0; turn++, store.pipe = false)
+            if (!read_now(IMAGE_READ_SALVAGE, &lost))
+                check_salvaged(lost);
         store.pipe = false;
     }
     unmake();
