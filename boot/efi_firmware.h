@@ -70,7 +70,7 @@ static inline struct firmware *firmware_of(struct platform *platform)
     return (struct firmware *)platform;
 }
 
-/* efi_platform.c: fills the operations and brings everything up, or puts it back. */
+/* efi_platform.c: fills the operations and brings everything up, or puts it back (false: a processor is still in our code). */
 void firmware_start(struct firmware *firmware, EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
 bool firmware_stop(struct firmware *firmware);
 /* A firmware status in the core's words (negative). */
