@@ -83,7 +83,7 @@ def copy_out(volume, kind, name, target):
         if kind == "vfat":
             subprocess.run(["mtype", "-i", volume, "::" + name], stdout=file, check=True, env=MTOOLS)
         elif kind == "ntfs":
-            subprocess.run(["ntfscat", "-f", volume, name], stdout=file, check=True)
+            subprocess.run(["ntfscat", "-f", volume, name], stdout=file, check=True, stderr=subprocess.DEVNULL)
         else:
             subprocess.run(["debugfs", "-R", "cat " + name, volume], stdout=file, check=True, stderr=subprocess.DEVNULL)
     return target
