@@ -6,7 +6,7 @@
 
 NAME is a file's (test_boot), a test's (test_boot.test_version) or a part of it. A function is one job, a class is one job
 with a result for each method (so setUpClass may start a machine). TIMEOUT in a module says how many seconds a job of it may
-take, DEFAULT_TIMEOUT otherwise. Each job is a process of its own.
+take, DEFAULT_TIMEOUT otherwise; ALONE names those that compare speeds and run alone, last. Each job is a process of its own.
 """
 
 import argparse
@@ -150,7 +150,7 @@ def main():
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
 
-    jobs, failed, passed, skipped = [], 0, 0, 0
+    jobs, alone, failed, passed, skipped = [], set(), 0, 0, 0
     for path in sorted(glob.glob(os.path.join(HERE, "test_*.py"))):
         module_name = os.path.basename(path)[:-3]
         try:
@@ -163,24 +163,32 @@ def main():
             full = ["%s.%s" % (module_name, name) for name in names]
             if not options.names or any(wanted in name for wanted in options.names for name in full):
                 jobs.append((module_name, job, names, getattr(module, "TIMEOUT", DEFAULT_TIMEOUT)))
+                if job in getattr(module, "ALONE", ()):
+                    alone.add((module_name, job))
     if options.list:
         for module_name, _, names, _ in jobs:
             print("\n".join("%s.%s" % (module_name, name) for name in names))
         return 0
 
-    with concurrent.futures.ThreadPoolExecutor(max_workers=options.j) as pool:
-        for done in concurrent.futures.as_completed([pool.submit(run_job, *job) for job in jobs]):
-            said = None
-            for name, (state, text, seconds, printed) in sorted(done.result().items()):
-                print("%-7s %s  %.1f s%s" % (state, name, seconds, "  (%s)" % text if state == "skipped" else ""), flush=True)
-                if state == "FAILED":
-                    print("    " + (printed + text).rstrip().replace("\n", "\n    "), flush=True)
-                elif printed and printed != said:  # what a job measured, once
-                    print("    " + printed.rstrip().replace("\n", "\n    "), flush=True)
-                    said = printed
-                passed += state == "ok"
-                failed += state == "FAILED"
-                skipped += state == "skipped"
+    def outcomes():
+        """What the jobs give as they end: first those that run side by side, then those that compare speeds."""
+        for together, workers in ((False, options.j), (True, 1)):
+            with concurrent.futures.ThreadPoolExecutor(max_workers=workers) as pool:
+                chosen = [pool.submit(run_job, *job) for job in jobs if (job[:2] in alone) == together]
+                yield from (done.result() for done in concurrent.futures.as_completed(chosen))
+
+    for rows in outcomes():
+        said = None
+        for name, (state, text, seconds, printed) in sorted(rows.items()):
+            print("%-7s %s  %.1f s%s" % (state, name, seconds, "  (%s)" % text if state == "skipped" else ""), flush=True)
+            if state == "FAILED":
+                print("    " + (printed + text).rstrip().replace("\n", "\n    "), flush=True)
+            elif printed and printed != said:  # what a job measured, once
+                print("    " + printed.rstrip().replace("\n", "\n    "), flush=True)
+                said = printed
+            passed += state == "ok"
+            failed += state == "FAILED"
+            skipped += state == "skipped"
     if options.results:
         os.makedirs(os.path.dirname(options.results), exist_ok=True)
         with open(options.results, "w") as file:

