@@ -35,9 +35,9 @@ void firmware_console_start(struct firmware *firmware)
         firmware->columns = (unsigned)columns;
         firmware->rows = (unsigned)rows;
     }
+    firmware->emulated = __get_cpuid(1, &a, &b, &c, &d) && (c & CPUID_HYPERVISOR);
     /* The port is touched on emulated machines only. */
-    firmware->debug_console = __get_cpuid(1, &a, &b, &c, &d) && (c & CPUID_HYPERVISOR) &&
-                              port_read8(DEBUG_CONSOLE_PORT) == DEBUG_CONSOLE_ANSWER;
+    firmware->debug_console = firmware->emulated && port_read8(DEBUG_CONSOLE_PORT) == DEBUG_CONSOLE_ANSWER;
 }
 
 void firmware_console_write(struct firmware *firmware, const char *text, size_t size)

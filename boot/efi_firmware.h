@@ -43,6 +43,7 @@ struct firmware {
     UINTN pieces, pages;                           /* that were not given back yet */
 
     /* efi_console.c */
+    bool emulated;      /* a hypervisor or emulator says that it is one */
     bool debug_console; /* the emulator's port 0x403 */
     unsigned columns, rows;
     UINT64 next_key_check;
@@ -118,6 +119,8 @@ bool firmware_read_key(struct firmware *firmware, EFI_INPUT_KEY *key, UINT64 dea
 /* efi_processor.c. Any processor. */
 void processor_prepare(struct processor_state *saved);
 void processor_restore(const struct processor_state *saved);
+/* Drops the address translations that this processor remembers. */
+void processor_forget_translations(void);
 /* Calls entry(argument) on another stack of `size` bytes (a multiple of 16, aligned to 16). */
 void processor_run_on_stack(void *stack, size_t size, void (*entry)(void *argument), void *argument);
 

@@ -85,6 +85,13 @@ void processor_prepare(struct processor_state *saved)
     }
 }
 
+void processor_forget_translations(void)
+{
+    uint64_t root;
+
+    __asm__ volatile("mov %%cr3, %0\n\tmov %0, %%cr3" : "=r"(root) : : "memory");
+}
+
 void processor_restore(const struct processor_state *saved)
 {
     if (saved->vectors) {
