@@ -125,6 +125,18 @@ void job_image_damage_ends(struct job *job)
         job_message(job, MESSAGE_WARNING, MESSAGE_IMAGE_INCOMPLETE, 0, NULL, NULL, run.number[0], 0);
 }
 
+void job_image_decode(struct job *job, struct pipeline_slot *slot, enum slot_role role)
+{
+    job_image_take(job, slot);
+    job_slot(slot)->role = role;
+    if (slot->chunk.kind == IMAGE_DATA || slot->chunk.kind == IMAGE_PARTIAL) {
+        slot->work = PIPELINE_DECODE;
+        pipeline_ready(job->pipeline, slot);
+    } else {
+        pipeline_skip(job->pipeline, slot);
+    }
+}
+
 /* --- decoding all of it --- */
 
 static bool check_fill(struct job *job)
@@ -135,15 +147,8 @@ static bool check_fill(struct job *job)
         struct pipeline_slot *slot = job_claim(job);
         if (!slot)
             break;
-        job_image_take(job, slot);
-        job_slot(slot)->role = ROLE_CHECK;
+        job_image_decode(job, slot, ROLE_CHECK);
         progressed = true;
-        if (slot->chunk.kind == IMAGE_DATA || slot->chunk.kind == IMAGE_PARTIAL) {
-            slot->work = PIPELINE_DECODE;
-            pipeline_ready(job->pipeline, slot);
-        } else {
-            pipeline_skip(job->pipeline, slot);
-        }
     }
     return progressed;
 }

@@ -196,6 +196,8 @@ int job_image_open(struct job *job, struct error *error); /* the plan's; seeks t
 bool job_image_peek(struct job *job);
 /* Hands the next chunk to a slot, or its hold back. */
 void job_image_take(struct job *job, struct pipeline_slot *slot);
+/* Takes the next chunk as above for `role`, and has it decoded if it holds data. */
+void job_image_decode(struct job *job, struct pipeline_slot *slot, enum slot_role role);
 void job_image_drop(struct job *job);
 /* The slot does not need its stored bytes any more. */
 void job_image_release(struct job *job, struct pipeline_slot *slot);

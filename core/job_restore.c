@@ -17,15 +17,8 @@ static bool restore_fill(struct job *job)
         slot = job_claim(job);
         if (!slot)
             break;
-        job_image_take(job, slot);
-        job_slot(slot)->role = ROLE_COPY;
+        job_image_decode(job, slot, ROLE_COPY);
         progressed = true;
-        if (slot->chunk.kind == IMAGE_DATA || slot->chunk.kind == IMAGE_PARTIAL) {
-            slot->work = PIPELINE_DECODE;
-            pipeline_ready(job->pipeline, slot);
-        } else {
-            pipeline_skip(job->pipeline, slot);
-        }
     }
     return progressed;
 }
