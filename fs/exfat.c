@@ -158,7 +158,6 @@ static int check_boot_region(struct exfat_reader *reader)
 static int read_geometry(struct exfat_reader *reader)
 {
     struct allocation *allocation = reader->allocation;
-    uint64_t volume_bytes = block_device_bytes(reader->volume);
     uint8_t sector[512];
     int status = reader_read(reader->volume, allocation, 0, sector, sizeof sector, "boot sector");
 
@@ -166,11 +165,9 @@ static int read_geometry(struct exfat_reader *reader)
         return status;
     if (!parse(sector, &reader->geometry))
         return damaged(reader, "boot sector", 0);
-    if (reader->geometry.total_bytes > volume_bytes) {
-        message_add(&allocation->messages, MESSAGE_WARNING, MESSAGE_FS_BIGGER_THAN_VOLUME, 0, allocation->info.type,
-                    NULL, reader->geometry.total_bytes, volume_bytes);
-        return READER_DOUBT;
-    }
+    status = reader_fits(reader->volume, allocation, reader->geometry.total_bytes);
+    if (status)
+        return status;
     if ((reader->geometry.flags & FLAG_SECOND_FAT) && reader->geometry.fat_count != 2)
         return damaged(reader, "active FAT", 106);
     reader->fat = reader->geometry.fat_offset;

@@ -147,7 +147,6 @@ struct fat_reader {
 static int read_geometry(struct fat_reader *reader)
 {
     struct allocation *allocation = reader->allocation;
-    uint64_t volume_bytes = block_device_bytes(reader->volume);
     uint8_t sector[512];
     int status = reader_read(reader->volume, allocation, 0, sector, sizeof sector, "boot sector");
 
@@ -155,11 +154,9 @@ static int read_geometry(struct fat_reader *reader)
         return status;
     if (!fat_parse(sector, &reader->geometry))
         return reader_doubt(allocation, MESSAGE_FS_DAMAGED, "boot sector", 0);
-    if (reader->geometry.total_bytes > volume_bytes) {
-        message_add(&allocation->messages, MESSAGE_WARNING, MESSAGE_FS_BIGGER_THAN_VOLUME, 0, allocation->info.type,
-                    NULL, reader->geometry.total_bytes, volume_bytes);
-        return READER_DOUBT;
-    }
+    status = reader_fits(reader->volume, allocation, reader->geometry.total_bytes);
+    if (status)
+        return status;
     if (reader->geometry.disputed)
         return reader_doubt(allocation, MESSAGE_FS_DAMAGED, "type in the boot sector", 54);
     return 0;

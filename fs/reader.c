@@ -26,6 +26,17 @@ int reader_read(struct block_device *volume, struct allocation *allocation, uint
     return reader_doubt(allocation, MESSAGE_FS_READER_FAILED, text, offset);
 }
 
+int reader_fits(struct block_device *volume, struct allocation *allocation, uint64_t claimed_bytes)
+{
+    uint64_t volume_bytes = block_device_bytes(volume);
+
+    if (claimed_bytes <= volume_bytes)
+        return 0;
+    message_add(&allocation->messages, MESSAGE_WARNING, MESSAGE_FS_BIGGER_THAN_VOLUME, 0, allocation->info.type, NULL,
+                claimed_bytes, volume_bytes);
+    return READER_DOUBT;
+}
+
 int reader_audit(struct allocation *allocation, uint64_t offset, uint64_t length, const char *what)
 {
     if (extent_list_contains(&allocation->used, offset, length))

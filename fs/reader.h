@@ -21,6 +21,8 @@ void reader_remark(struct allocation *allocation, enum message_level level, enum
 /* Reads bytes of the volume; what cannot be read is a doubt. `what` names it. */
 int reader_read(struct block_device *volume, struct allocation *allocation, uint64_t offset, void *data, size_t size,
                 const char *what);
+/* Does what the file system claims to have fit into the volume? If not, that is a doubt. */
+int reader_fits(struct block_device *volume, struct allocation *allocation, uint64_t claimed_bytes);
 /* The audit's question: is [offset, offset + length) among what was found to be in use? */
 int reader_audit(struct allocation *allocation, uint64_t offset, uint64_t length, const char *what);
 /* What read_allocation() returns for a step's result: sets the verdict. */

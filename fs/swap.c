@@ -76,7 +76,6 @@ static bool swap_probe(struct block_device *volume, const uint8_t *head, size_t 
 
 static int swap_check(struct block_device *volume, struct allocation *allocation)
 {
-    uint64_t volume_bytes = block_device_bytes(volume);
     uint8_t head[4096];
     const uint8_t *header = head + HEADER_OFFSET;
     uint32_t page = allocation->info.block_size;
@@ -99,12 +98,7 @@ static int swap_check(struct block_device *volume, struct allocation *allocation
         return reader_doubt(allocation, MESSAGE_FS_DAMAGED, "something in its boot area", 0);
     if (!load_le32(header + 4) || load_le32(header + 8) > BAD_PAGES_MAX + (page - 4096) / 4)
         return reader_doubt(allocation, MESSAGE_FS_DAMAGED, "header", HEADER_OFFSET);
-    if (allocation->info.total_bytes > volume_bytes) {
-        message_add(&allocation->messages, MESSAGE_WARNING, MESSAGE_FS_BIGGER_THAN_VOLUME, 0, allocation->info.type,
-                    NULL, allocation->info.total_bytes, volume_bytes);
-        return READER_DOUBT;
-    }
-    return 0;
+    return reader_fits(volume, allocation, allocation->info.total_bytes);
 }
 
 static int swap_read_allocation(struct block_device *volume, struct allocation *allocation)
