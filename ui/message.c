@@ -90,8 +90,9 @@ char *error_sentence(const struct error *error, char text[SENTENCE_MAX])
     if (error->raw_status)
         say(&sentence, " [status %#" PRIx32 "]", error->raw_status);
     say(&sentence, ".");
-    if (next_step(error, code)[0])
-        say(&sentence, " %s", next_step(error, code));
+    const char *next = next_step(error, code);
+    if (next[0])
+        say(&sentence, " %s", next);
     return text;
 }
 
