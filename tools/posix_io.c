@@ -11,13 +11,17 @@
 /* Enough to keep a few requests in flight at a disk; they sleep in the kernel most of the time. */
 #define IO_THREADS 8
 
-/* The program's one pool of threads for blocking calls; they live as long as the program. */
+/*
+ * The program's one pool of threads for blocking calls; they live as long as the program. A task that waits has a thread of its
+ * own coming for it (threads >= waiting + running) until there are IO_THREADS, so that none stands behind a read from a
+ * silent pipe.
+ */
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t condition;
     struct posix_task *first, **last;
     struct platform *platform;
-    unsigned threads, idle;
+    unsigned threads, waiting, running;
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .condition = PTHREAD_COND_INITIALIZER};
 
 static void finish(struct posix_task *task)
@@ -36,20 +40,20 @@ static void *io_thread(void *argument)
     (void)argument;
     pthread_mutex_lock(&pool.mutex);
     for (;;) {
-        while (!pool.first) {
-            pool.idle++;
+        while (!pool.first)
             pthread_cond_wait(&pool.condition, &pool.mutex);
-            pool.idle--;
-        }
         struct posix_task *task = pool.first;
         pool.first = task->next;
         if (!pool.first)
             pool.last = &pool.first;
+        pool.waiting--;
+        pool.running++;
         pthread_mutex_unlock(&pool.mutex);
         task->run(task);
         finish(task);
         pool.platform->ops->wake(pool.platform);
         pthread_mutex_lock(&pool.mutex);
+        pool.running--;
     }
     return NULL;
 }
@@ -79,10 +83,11 @@ void posix_io_submit(struct platform *platform, struct posix_task *task)
         pool.last = &pool.first;
     *pool.last = task;
     pool.last = &task->next;
-    if (!pool.idle && pool.threads < IO_THREADS)
+    pool.waiting++;
+    if (pool.waiting + pool.running > pool.threads && pool.threads < IO_THREADS)
         add_thread();
-    pthread_cond_signal(&pool.condition);
     pthread_mutex_unlock(&pool.mutex);
+    pthread_cond_signal(&pool.condition);
 }
 
 struct posix_task *posix_finished_take(struct posix_finished *finished)

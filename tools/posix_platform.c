@@ -27,14 +27,28 @@ struct posix_worker {
 /* The program's one platform: processes have one clock, one set of signals, one standard error. */
 static struct {
     struct platform platform;
-    pthread_mutex_t mutex;
-    pthread_cond_t condition;
-    bool woken;
+    _Atomic uint32_t main_state;      /* enum main_state; the main thread waits on it */
+    _Atomic uint32_t waiting_workers; /* that sleep or are about to */
     unsigned worker_count;
     struct posix_worker workers[WORKERS_MAX];
     bool workers_lost; /* one did not come back: its entry here stays its own */
     volatile sig_atomic_t *cancelled;
-} posix = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+} posix;
+
+enum main_state { MAIN_RUNS, MAIN_SLEEPS, MAIN_WOKEN };
+
+/* Sleeps while *word == value, at most until `deadline` on the monotonic clock. */
+static void futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline)
+{
+    struct timespec until = {(time_t)(deadline / NANOSECONDS_PER_SECOND), (long)(deadline % NANOSECONDS_PER_SECOND)};
+
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, &until, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+static void futex_wake(_Atomic uint32_t *word, int waiters)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, waiters, NULL, NULL, 0);
+}
 
 static uint64_t posix_now(struct platform *platform)
 {
@@ -108,21 +122,18 @@ static void posix_wait(struct platform *platform, uint64_t deadline)
 
     if (deadline > latest)
         deadline = latest;
-    struct timespec until = {(time_t)(deadline / NANOSECONDS_PER_SECOND), (long)(deadline % NANOSECONDS_PER_SECOND)};
-    pthread_mutex_lock(&posix.mutex);
-    while (!posix.woken && pthread_cond_timedwait(&posix.condition, &posix.mutex, &until) == 0)
-        ;
-    posix.woken = false;
-    pthread_mutex_unlock(&posix.mutex);
+    uint32_t runs = MAIN_RUNS;
+    if (atomic_compare_exchange_strong(&posix.main_state, &runs, MAIN_SLEEPS))
+        futex_wait(&posix.main_state, MAIN_SLEEPS, deadline);
+    atomic_store(&posix.main_state, MAIN_RUNS);
 }
 
+/* Calls the kernel only for a main thread that sleeps: a wake may come with every request and every chunk. */
 static void posix_wake(struct platform *platform)
 {
     (void)platform;
-    pthread_mutex_lock(&posix.mutex);
-    posix.woken = true;
-    pthread_cond_signal(&posix.condition);
-    pthread_mutex_unlock(&posix.mutex);
+    if (atomic_exchange(&posix.main_state, MAIN_WOKEN) == MAIN_SLEEPS)
+        futex_wake(&posix.main_state, 1);
 }
 
 static void posix_log(struct platform *platform, enum log_level level, const char *line)
@@ -204,17 +215,18 @@ static bool posix_workers_join(struct platform *platform, uint64_t deadline)
 
 static void posix_worker_wait(struct platform *platform, _Atomic uint32_t *word, uint32_t value)
 {
+    /* Counted before the word is looked at, and looked at after the word has changed: one of the two sides sees the other. */
+    atomic_fetch_add(&posix.waiting_workers, 1);
     /* Bounded, so that nothing depends on a wake that was lost. */
-    struct timespec limit = {0, 100 * 1000 * 1000};
-
-    (void)platform;
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &limit, NULL, 0);
+    futex_wait(word, value, posix_now(platform) + 100 * NANOSECONDS_PER_MILLISECOND);
+    atomic_fetch_sub(&posix.waiting_workers, 1);
 }
 
 static void posix_worker_wake(struct platform *platform, _Atomic uint32_t *word)
 {
     (void)platform;
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+    if (atomic_load(&posix.waiting_workers))
+        futex_wake(word, INT32_MAX);
 }
 
 static const struct platform_ops posix_ops = {
@@ -239,14 +251,9 @@ static const struct platform_ops posix_ops = {
 
 struct platform *posix_platform(volatile sig_atomic_t *cancelled)
 {
-    pthread_condattr_t attributes;
     cpu_set_t set;
 
     if (!posix.platform.ops) {
-        pthread_condattr_init(&attributes);
-        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-        pthread_cond_init(&posix.condition, &attributes);
-        pthread_condattr_destroy(&attributes);
         posix.platform.ops = &posix_ops;
         posix.platform.processors = 1;
         if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1)
