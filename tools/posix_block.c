@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tools/posix.h"
@@ -15,6 +16,7 @@
 #define QUEUE_DEPTH 16
 #define MAX_TRANSFER (4u << 20)
 #define OPTIMAL_TRANSFER (1u << 20)
+#define PAGE 4096u
 
 struct posix_block;
 
@@ -29,6 +31,8 @@ struct posix_block {
     int descriptor;             /* through the page cache */
     int direct;                 /* O_DIRECT, or -1; `direct_block` is what it must be aligned to */
     uint32_t direct_block;
+    uint8_t *cached; /* a file that is only read: mapped, to see which pages the page cache holds; NULL: as if none */
+    size_t cached_size;
     bool special; /* a block special file */
     dev_t file_system;
     ino_t inode;
@@ -59,6 +63,18 @@ static int zero_range(struct posix_block *block, uint64_t offset, uint64_t lengt
     return discard_range(block, offset, length); /* holes of a file read as zeroes */
 }
 
+/*
+ * Is a range of a file that is only read in the page cache? Then it comes from there: the disk below would be slower. The
+ * first page stands for the range.
+ */
+static bool is_cached(const struct posix_block *block, uint64_t offset)
+{
+    unsigned char resident = 0;
+
+    offset = offset / PAGE * PAGE;
+    return offset < block->cached_size && mincore(block->cached + offset, PAGE, &resident) == 0 && (resident & 1);
+}
+
 static void run_task(struct posix_task *task)
 {
     struct block_task *block_task = (struct block_task *)task;
@@ -73,7 +89,7 @@ static void run_task(struct posix_task *task)
     case BLOCK_READ:
     case BLOCK_WRITE: {
         uint8_t *data = (uint8_t *)request->buffer->data + request->offset;
-        aligned = aligned && ((uintptr_t)data & (block->direct_block - 1)) == 0;
+        aligned = aligned && ((uintptr_t)data & (block->direct_block - 1)) == 0 && !is_cached(block, offset);
         task->status = posix_transfer(aligned ? block->direct : block->descriptor, request->operation == BLOCK_WRITE,
                                       data, (size_t)length, (int64_t)offset, &task->transferred);
         if (!task->status && task->transferred < length)
@@ -130,10 +146,19 @@ static bool posix_poll(struct block_device *device)
     return any;
 }
 
+static void forget_cached(struct posix_block *block)
+{
+    if (block->cached)
+        munmap(block->cached, block->cached_size);
+    block->cached = NULL;
+    block->cached_size = 0;
+}
+
 static void posix_shutdown(struct block_device *device)
 {
     struct posix_block *block = (struct posix_block *)device;
 
+    forget_cached(block);
     if (block->direct >= 0)
         close(block->direct);
     close(block->descriptor);
@@ -174,7 +199,18 @@ static int special_geometry(struct posix_block *block, struct error *error)
 static void open_direct(struct posix_block *block, bool write)
 {
     block->direct = open(block->path, (write ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
-    block->direct_block = block->special ? block->device.geometry.logical_block : 4096;
+    block->direct_block = block->special ? block->device.geometry.logical_block : PAGE;
+}
+
+/* The mapping is never touched, only asked about. */
+static void map_cached(struct posix_block *block, size_t size)
+{
+    void *mapped = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, block->descriptor, 0);
+
+    if (mapped == MAP_FAILED)
+        return;
+    block->cached = mapped;
+    block->cached_size = size;
 }
 
 static int prepare(struct posix_block *block, bool write, struct error *error)
@@ -222,14 +258,14 @@ static int prepare(struct posix_block *block, bool write, struct error *error)
     device->parent = &block->below;
     device->parent_lba = place.start / device->geometry.logical_block;
     /*
-     * Past the page cache where it serves: disks always (the cache would only be filled with what is read once), and files
-     * that are written, so that what is read back comes from the disk below.
+     * Past the page cache, which would only be filled with what is read or written once, and so that what is read back comes
+     * from the disk below.
      */
-    block->direct = -1;
-    if (block->special || write)
-        open_direct(block, write);
-    if (block->direct < 0)
-        posix_fadvise(block->descriptor, 0, 0, POSIX_FADV_SEQUENTIAL);
+    open_direct(block, write);
+    if (block->direct >= 0 && !block->special && !write)
+        map_cached(block, (size_t)status.st_size);
+    /* Reading ahead into the page cache would make everything look as if it had been there. */
+    posix_fadvise(block->descriptor, 0, 0, block->direct < 0 ? POSIX_FADV_SEQUENTIAL : POSIX_FADV_RANDOM);
     return 0;
 }
 
@@ -282,6 +318,7 @@ int posix_block_make_writable(struct block_device *device, struct error *error)
                          strerror(errno));
     close(block->descriptor);
     block->descriptor = descriptor;
+    forget_cached(block);
     if (block->direct >= 0)
         close(block->direct);
     open_direct(block, true);
