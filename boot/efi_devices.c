@@ -29,57 +29,64 @@ struct native_controller {
     void *controller;
 };
 
+/* The three parts of an attachment (see drivers/nvme.h), so that all controllers come up side by side. */
 struct native_driver {
     const char *name;
     bool (*matches)(const struct pci_device *pci);
-    int (*attach)(struct loop *loop, struct pci_device *pci, struct block_registry *registry, void **controller,
-                  struct error *error);
+    int (*begin)(struct loop *loop, struct pci_device *pci, struct block_registry *registry, void **controller,
+                 struct error *error);
+    bool (*settled)(void *controller);
+    int (*finish)(void *controller, struct error *error);
     void (*detach)(void *controller);
 };
 
-static int attach_nvme(struct loop *loop, struct pci_device *pci, struct block_registry *registry, void **controller,
-                       struct error *error)
-{
-    return nvme_attach(loop, pci, registry, (struct nvme_controller **)controller, error);
-}
+#define NATIVE_DRIVER(driver)                                                                                          \
+    static int driver##_native_begin(struct loop *loop, struct pci_device *pci, struct block_registry *registry,       \
+                                     void **controller, struct error *error)                                           \
+    {                                                                                                                  \
+        return driver##_attach_begin(loop, pci, registry, (struct driver##_controller **)controller, error);           \
+    }                                                                                                                  \
+    static bool driver##_native_settled(void *controller)                                                              \
+    {                                                                                                                  \
+        return driver##_attach_settled(controller);                                                                    \
+    }                                                                                                                  \
+    static int driver##_native_finish(void *controller, struct error *error)                                           \
+    {                                                                                                                  \
+        return driver##_attach_finish(controller, error);                                                              \
+    }                                                                                                                  \
+    static void driver##_native_detach(void *controller)                                                               \
+    {                                                                                                                  \
+        driver##_detach(controller);                                                                                   \
+    }
 
-static void detach_nvme(void *controller)
-{
-    nvme_detach(controller);
-}
-
-static int attach_ahci(struct loop *loop, struct pci_device *pci, struct block_registry *registry, void **controller,
-                       struct error *error)
-{
-    return ahci_attach(loop, pci, registry, (struct ahci_controller **)controller, error);
-}
-
-static void detach_ahci(void *controller)
-{
-    ahci_detach(controller);
-}
+NATIVE_DRIVER(nvme)
+NATIVE_DRIVER(ahci)
 
 static const struct native_driver native_drivers[] = {
-    {"nvme", nvme_matches, attach_nvme, detach_nvme},
-    {"ahci", ahci_matches, attach_ahci, detach_ahci},
+    {"nvme", nvme_matches, nvme_native_begin, nvme_native_settled, nvme_native_finish, nvme_native_detach},
+    {"ahci", ahci_matches, ahci_native_begin, ahci_native_settled, ahci_native_finish, ahci_native_detach},
 };
 
 /* --- connecting --- */
 
+static void connect(struct firmware *firmware, struct pci_device *pci)
+{
+    firmware->boot->ConnectController(firmware_pci_handle(pci), NULL, NULL, TRUE);
+}
+
 static bool connect_function(struct pci_device *pci, void *context)
 {
-    struct firmware *firmware = context;
     unsigned base = pci->class_code >> 16, class = pci->class_code >> 8;
 
     /* Network and graphics are left alone: they take seconds, and no disk is behind them. */
-    if (base == PCI_BASE_STORAGE || class == PCI_CLASS_USB || class == PCI_CLASS_SD ||
-        (pci->vendor_id == VIRTIO_VENDOR && base == PCI_BASE_UNCLASSIFIED))
-        firmware->boot->ConnectController(firmware_pci_handle(pci), NULL, NULL, TRUE);
+    if (!pci->claimed && (base == PCI_BASE_STORAGE || class == PCI_CLASS_USB || class == PCI_CLASS_SD ||
+                          (pci->vendor_id == VIRTIO_VENDOR && base == PCI_BASE_UNCLASSIFIED)))
+        connect(context, pci);
     return true;
 }
 
-/* A firmware in a hurry has connected the boot device alone. */
-static void connect_all(struct firmware *firmware)
+/* A firmware in a hurry has connected the boot device alone, and may not even have looked at all buses. */
+static void connect_buses(struct firmware *firmware)
 {
     EFI_GUID bridge_guid = EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL_GUID;
     EFI_HANDLE *handles;
@@ -88,9 +95,16 @@ static void connect_all(struct firmware *firmware)
     for (UINTN i = 0; i < count; i++)
         firmware->boot->ConnectController(handles[i], NULL, NULL, FALSE);
     firmware_free(firmware, handles);
+}
+
+/* Every controller that may have disks and that is not ours. */
+static void connect_disks(struct firmware *firmware)
+{
+    EFI_HANDLE *handles;
+
     firmware_pci_enumerate(&firmware->platform, connect_function, firmware);
     /* Partitions and file systems of disks that were connected by half. */
-    count = firmware_handles(firmware, &block_io_guid, &handles);
+    UINTN count = firmware_handles(firmware, &block_io_guid, &handles);
     for (UINTN i = 0; i < count; i++)
         firmware->boot->ConnectController(handles[i], NULL, NULL, TRUE);
     firmware_free(firmware, handles);
@@ -139,36 +153,74 @@ bool machine_is_boot_disk(struct machine *machine, struct block_device *device)
 
 /* --- our own controllers --- */
 
-static void attach(struct device_set *set, const struct native_driver *driver, struct pci_device *pci)
+static void leave_to_firmware(struct device_set *set, const struct native_driver *driver, struct pci_device *pci,
+                              int status, const struct error *error)
+{
+    platform_log(&set->firmware->platform, LOG_WARNING, "%s controller %02x:%02x.%x is left to the firmware: %s%s%s",
+                 driver->name, pci->bus, pci->device, pci->function, error_code_name((enum error_code) - status),
+                 error->detail[0] ? ", " : "", error->detail);
+    connect(set->firmware, pci);
+}
+
+static void attach_begin(struct device_set *set, const struct native_driver *driver, struct pci_device *pci)
 {
     struct platform *platform = &set->firmware->platform;
-    struct native_controller *native = platform_allocate_zeroed(platform, sizeof(*native));
+    struct native_controller *native = platform_allocate_zeroed(platform, sizeof(*native)), **last = &set->controllers;
     struct error error = {0};
 
     if (!native)
         return;
-    int status = driver->attach(set->loop, pci, set->registry, &native->controller, &error);
+    int status = driver->begin(set->loop, pci, set->registry, &native->controller, &error);
     if (status) {
-        platform_log(platform, LOG_WARNING, "%s controller %02x:%02x.%x is left to the firmware: %s%s%s", driver->name,
-                     pci->bus, pci->device, pci->function, error_code_name((enum error_code) - status),
-                     error.detail[0] ? ", " : "", error.detail);
+        leave_to_firmware(set, driver, pci, status, &error);
         platform_release(platform, native);
         return;
     }
     native->pci = pci;
     native->driver = driver;
-    native->next = set->controllers;
-    set->controllers = native;
+    while (*last)
+        last = &(*last)->next;
+    *last = native;
 }
 
-static bool attach_if_ours(struct pci_device *pci, void *context)
+static bool begin_if_ours(struct pci_device *pci, void *context)
 {
     struct device_set *set = context;
 
     for (size_t i = 0; i < sizeof(native_drivers) / sizeof(native_drivers[0]); i++)
         if (!pci->claimed && native_drivers[i].matches(pci))
-            attach(set, &native_drivers[i], pci);
+            attach_begin(set, &native_drivers[i], pci);
     return true;
+}
+
+static bool all_settled(void *context)
+{
+    struct device_set *set = context;
+    bool settled = true;
+
+    for (struct native_controller *native = set->controllers; native; native = native->next)
+        settled &= native->driver->settled(native->controller);
+    return settled;
+}
+
+/* In the order of their places, which decides names. */
+static void attach_finish(struct device_set *set)
+{
+    struct native_controller **link = &set->controllers, *native;
+
+    /* Bounded by the drivers' deadlines. */
+    loop_wait(set->loop, all_settled, set, UINT64_MAX);
+    while ((native = *link) != NULL) {
+        struct error error = {0};
+        int status = native->driver->finish(native->controller, &error);
+        if (!status) {
+            link = &native->next;
+            continue;
+        }
+        leave_to_firmware(set, native->driver, native->pci, status, &error);
+        *link = native->next;
+        platform_release(&set->firmware->platform, native);
+    }
 }
 
 /* --- the firmware's disks --- */
@@ -242,6 +294,18 @@ static bool warn_of_raid(struct pci_device *pci, void *context)
     return true;
 }
 
+void devices_publish(struct device_set *set)
+{
+    for (struct block_device *device = set->registry->first; device; device = device->registry_next) {
+        struct error why = {0};
+        if (firmware_disk_of(device) || device == set->target || device->dead || device_is_published(set, device))
+            continue;
+        if (device_publish(set, device, false, &why) != 0)
+            platform_log(&set->firmware->platform, LOG_WARNING, "%s is not shown to the firmware: %s", device->name,
+                         why.detail);
+    }
+}
+
 struct block_device *devices_disk_of_path(struct device_set *set, const EFI_DEVICE_PATH *path)
 {
     for (struct block_device *device = set->registry->first; device; device = device->registry_next) {
@@ -278,15 +342,12 @@ int machine_devices_start(struct machine *machine, struct error *error)
     if (set->started)
         return 0;
     set->started = true;
-    connect_all(firmware);
+    connect_buses(firmware);
+    /* Ours come up while the firmware connects the others. */
     if (machine->io == IO_NATIVE)
-        firmware_pci_enumerate(machine->platform, attach_if_ours, set);
-    for (struct block_device *device = set->registry->first; device; device = device->registry_next) {
-        struct error why = {0};
-        if (device_publish(set, device, false, &why) != 0)
-            platform_log(machine->platform, LOG_WARNING, "%s is not shown to the firmware: %s", device->name,
-                         why.detail);
-    }
+        firmware_pci_enumerate(machine->platform, begin_if_ours, set);
+    connect_disks(firmware);
+    attach_finish(set);
     for (struct block_device *device = set->registry->first; device; device = device->registry_next)
         log_disk(machine, device);
     open_firmware_disks(machine);
@@ -405,7 +466,6 @@ void machine_target_end(struct machine *machine, struct block_device *device)
 {
     struct device_set *set = machine->devices;
     struct firmware_disk *disk = firmware_disk_of(device);
-    struct error error = {0};
 
     if (device != set->target || holds_store(set, device))
         return;
@@ -418,7 +478,6 @@ void machine_target_end(struct machine *machine, struct block_device *device)
         machine->firmware->boot->ConnectController(disk->handle, NULL, NULL, TRUE);
         return;
     }
+    /* What the firmware knows of it is old; whoever looks for a volume shows it again. */
     device_unpublish(set, device);
-    if (device_publish(set, device, false, &error) != 0)
-        platform_log(machine->platform, LOG_WARNING, "%s is not shown to the firmware: %s", device->name, error.detail);
 }

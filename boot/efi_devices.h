@@ -29,6 +29,12 @@ struct device_set {
  */
 struct block_device *devices_disk_of_path(struct device_set *set, const EFI_DEVICE_PATH *path);
 
+/*
+ * Shows all disks of ours to the firmware but the target of a job; what is shown already stays as it is. Only who looks for the
+ * firmware's volumes needs that: it reads every disk's tables and file systems, and is slow.
+ */
+void devices_publish(struct device_set *set);
+
 /* --- efi_publish.c --- */
 /*
  * Shows a disk of ours to the firmware, whose partition and file system drivers then find it. writable: its

@@ -59,6 +59,8 @@ static EFI_BLOCK_IO *find_published_io(struct device_set *set, struct block_devi
 struct machine_events *machine_events_start(struct machine *machine, struct block_device *disk)
 {
     struct firmware *firmware = machine->firmware;
+
+    devices_publish(machine->devices);
     EFI_BLOCK_IO *io = find_published_io(machine->devices, disk);
     struct machine_events *events = io ? platform_allocate_zeroed(machine->platform, sizeof(*events)) : NULL;
 

@@ -76,9 +76,16 @@ static int find_volume(struct machine *machine, const char *name, struct firmwar
     if (text_equal_ignoring_case(name, "stick")) {
         if (firmware_volume_find(machine->firmware, volume, is_boot_volume, &search))
             return 0;
+        /* Its disk may be one of ours that the firmware has not been shown yet. */
+        if (machine->devices)
+            devices_publish(machine->devices);
+        if (firmware_volume_find(machine->firmware, volume, is_boot_volume, &search))
+            return 0;
         return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK,
                          "the volume that Eidolon was started from cannot be found");
     }
+    if (machine->devices)
+        devices_publish(machine->devices);
     firmware_volume_find(machine->firmware, &unused, has_name, &search);
     if (!search.matches)
         return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK,

@@ -154,6 +154,8 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     machine_devices_prepare(machine);
     machine->emulator_exit = emulator_text(firmware, "opt/eidolon/exit", answer, sizeof(answer));
     EFI_LOADED_IMAGE *loaded = firmware_handle_protocol(firmware, image, &guid);
+    if (loaded) /* where profiles and addresses in reports are looked up */
+        platform_log(machine->platform, LOG_DEBUG, "loaded at %p", loaded->ImageBase);
     if (!emulator_text(firmware, "opt/eidolon/command", machine->command, sizeof(machine->command)) && loaded)
         read_load_options(firmware, loaded, machine->command, sizeof(machine->command));
 

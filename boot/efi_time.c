@@ -163,7 +163,7 @@ static UINT64 measured_frequency(struct firmware *firmware)
 
 void firmware_time_start(struct firmware *firmware)
 {
-    UINT64 measured = measured_frequency(firmware), stated = stated_frequency();
+    UINT64 start = read_counter(), measured = measured_frequency(firmware), stated = stated_frequency();
 
     /*
      * Some processors state a nominal crystal that their board does not have: believe it only near the
@@ -173,7 +173,7 @@ void firmware_time_start(struct firmware *firmware)
     if (frequency < 1000000)
         frequency = 1000000000; /* a counter that stands still: nothing can be right, but nothing divides by zero */
     firmware->time_multiplier = (UINT64)(((unsigned __int128)NANOSECONDS_PER_SECOND << 32) / frequency);
-    firmware->time_start = read_counter();
+    firmware->time_start = start; /* what measuring cost counts */
 }
 
 uint64_t firmware_now(struct platform *platform)

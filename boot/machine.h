@@ -69,7 +69,8 @@ bool machine_is_boot_disk(struct machine *machine, struct block_device *device);
 /* Looks for disks that have come since, and forgets those that are gone. Between commands only. */
 void machine_devices_rescan(struct machine *machine);
 /*
- * The firmware lets go of the disk's volumes before it is written to, and looks at them anew afterwards.
+ * The firmware lets go of the disk's volumes before it is written to, and looks at them anew afterwards, a disk of
+ * ours when volumes are looked for the next time.
  * One target at a time; end for another disk than the one begun does nothing.
  */
 void machine_target_begin(struct machine *machine, struct block_device *device);

@@ -190,28 +190,14 @@ static int controller_allocate(struct ahci_controller *controller, struct error 
     return 0;
 }
 
-static bool controller_settled(void *context)
+bool ahci_attach_settled(struct ahci_controller *controller)
 {
-    struct ahci_controller *controller = context;
     bool settled = true;
     for (unsigned i = 0; i < controller->port_count; i++) {
         ahci_port_poll(&controller->ports[i]);
         settled &= ahci_port_settled(&controller->ports[i]);
     }
     return settled;
-}
-
-static int controller_bring_up(struct ahci_controller *controller, struct error *error)
-{
-    controller->state = AHCI_CONTROLLER_RUNNING;
-    ahci_controller_reset(controller, "from the firmware to us");
-    /* Each state of each port has its deadline. */
-    loop_wait(controller->loop, controller_settled, controller, UINT64_MAX);
-    if (controller->state != AHCI_CONTROLLER_FAILED)
-        return 0;
-    if (error)
-        *error = controller->failure;
-    return -(int)controller->failure.code;
 }
 
 /* ---- shutdown ---- */
@@ -304,14 +290,8 @@ static int controller_start(struct ahci_controller *controller, struct error *er
     result = controller_allocate(controller, error);
     if (result)
         return result;
-    result = controller_bring_up(controller, error);
-    if (result)
-        return result;
-    platform_log(controller->platform, LOG_INFO, "%s: AHCI %x.%x, %u ports, %u command slots%s", controller->name,
-                 register_read32(&controller->registers, AHCI_VS) >> 16,
-                 register_read32(&controller->registers, AHCI_VS) >> 8 & 0xffu, controller->port_count,
-                 controller->slot_count, controller->only_32_bits ? ", memory below 4 GiB only" : "");
-    ahci_disks_start(controller);
+    controller->state = AHCI_CONTROLLER_RUNNING;
+    ahci_controller_reset(controller, "from the firmware to us");
     return 0;
 }
 
@@ -322,8 +302,8 @@ static void controller_free(struct ahci_controller *controller)
     platform_release(controller->platform, controller);
 }
 
-int ahci_attach(struct loop *loop, struct pci_device *pci, struct block_registry *registry,
-                struct ahci_controller **attached, struct error *error)
+int ahci_attach_begin(struct loop *loop, struct pci_device *pci, struct block_registry *registry,
+                      struct ahci_controller **begun, struct error *error)
 {
     struct platform *platform = loop->platform;
     struct ahci_controller *controller = platform_allocate_zeroed(platform, sizeof(*controller));
@@ -349,8 +329,45 @@ int ahci_attach(struct loop *loop, struct pci_device *pci, struct block_registry
         controller_free(controller);
         return result;
     }
-    *attached = controller;
+    *begun = controller;
     return 0;
+}
+
+int ahci_attach_finish(struct ahci_controller *controller, struct error *error)
+{
+    if (controller->state == AHCI_CONTROLLER_FAILED) {
+        int result = -(int)controller->failure.code;
+        if (error)
+            *error = controller->failure;
+        ahci_detach(controller);
+        return result;
+    }
+    uint32_t version = register_read32(&controller->registers, AHCI_VS);
+    platform_log(controller->platform, LOG_INFO, "%s: AHCI %x.%x, %u ports, %u command slots%s", controller->name,
+                 version >> 16, version >> 8 & 0xffu, controller->port_count, controller->slot_count,
+                 controller->only_32_bits ? ", memory below 4 GiB only" : "");
+    ahci_disks_start(controller);
+    return 0;
+}
+
+static bool attach_settled(void *controller)
+{
+    return ahci_attach_settled(controller);
+}
+
+int ahci_attach(struct loop *loop, struct pci_device *pci, struct block_registry *registry,
+                struct ahci_controller **attached, struct error *error)
+{
+    struct ahci_controller *controller;
+    int result = ahci_attach_begin(loop, pci, registry, &controller, error);
+    if (result)
+        return result;
+    /* Each state of each port has its deadline. */
+    loop_wait(loop, attach_settled, controller, UINT64_MAX);
+    result = ahci_attach_finish(controller, error);
+    if (!result)
+        *attached = controller;
+    return result;
 }
 
 void ahci_detach(struct ahci_controller *controller)

@@ -26,6 +26,16 @@ int ahci_attach(struct loop *loop, struct pci_device *pci, struct block_registry
                 struct ahci_controller **controller, struct error *error);
 
 /*
+ * The same in three parts, for several controllers side by side: begin takes the controller and starts its bring-up, which
+ * ahci_attach_settled() moves on, bounded by deadlines of its own, until it is true. Then finish registers the disks; a
+ * controller that it fails with is the firmware's again and freed. Names depend on the order of the finishes alone.
+ */
+int ahci_attach_begin(struct loop *loop, struct pci_device *pci, struct block_registry *registry,
+                      struct ahci_controller **controller, struct error *error);
+bool ahci_attach_settled(struct ahci_controller *controller);
+int ahci_attach_finish(struct ahci_controller *controller, struct error *error);
+
+/*
  * Stops and unregisters its block devices (flushed), stops all ports, and gives the function back to the firmware. Waits,
  * bounded; a dead controller is only cut off. Frees the controller.
  */

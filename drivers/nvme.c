@@ -279,23 +279,10 @@ static int controller_allocate(struct nvme_controller *controller, struct error 
     return 0;
 }
 
-static bool controller_settled(void *context)
+bool nvme_attach_settled(struct nvme_controller *controller)
 {
-    struct nvme_controller *controller = context;
     nvme_poll(controller);
     return controller->state == NVME_READY || controller->state == NVME_FAILED;
-}
-
-static int controller_bring_up(struct nvme_controller *controller, struct error *error)
-{
-    controller_disable(controller);
-    /* Each state has its deadline. */
-    loop_wait(controller->loop, controller_settled, controller, UINT64_MAX);
-    if (controller->state == NVME_READY)
-        return 0;
-    if (error)
-        *error = controller->failure;
-    return -(int)controller->failure.code;
 }
 
 static void identify_limits(struct nvme_controller *controller, const struct nvme_identify_controller *identify)
@@ -390,8 +377,25 @@ static void controller_shut_down(struct nvme_controller *controller)
     controller->state = NVME_FAILED;
 }
 
-int nvme_attach(struct loop *loop, struct pci_device *pci, struct block_registry *registry,
-                struct nvme_controller **attached, struct error *error)
+static int controller_start(struct nvme_controller *controller, struct error *error)
+{
+    struct pci_device *pci = controller->pci;
+    pci_power_up(controller->loop, pci);
+    pci_disable_interrupts(pci);
+    int result = pci->platform->ops->pci_map_registers(pci, 0, &controller->registers);
+    if (result)
+        return error_set(error, (enum error_code) - result, OPERATION_IDENTIFY, controller->name, ERROR_NO_BLOCK,
+                         "its registers cannot be mapped");
+    result = controller_read_capabilities(controller, error);
+    if (!result)
+        result = controller_allocate(controller, error);
+    if (!result)
+        controller_disable(controller); /* the first step of the walk to READY */
+    return result;
+}
+
+int nvme_attach_begin(struct loop *loop, struct pci_device *pci, struct block_registry *registry,
+                      struct nvme_controller **begun, struct error *error)
 {
     struct platform *platform = loop->platform;
     struct nvme_controller *controller = platform_allocate_zeroed(platform, sizeof(*controller));
@@ -407,62 +411,81 @@ int nvme_attach(struct loop *loop, struct pci_device *pci, struct block_registry
     controller->quirks = quirks_find(pci, true);
 
     int result;
-    if (controller->quirks & QUIRK_NVME_FOREIGN) {
+    if (controller->quirks & QUIRK_NVME_FOREIGN)
         result = error_set(error, ERROR_UNSUPPORTED, OPERATION_IDENTIFY, controller->name, ERROR_NO_BLOCK,
                            "a controller that only its own driver knows");
-        goto failed;
-    }
-    result = platform->ops->pci_claim(pci, error);
+    else
+        result = platform->ops->pci_claim(pci, error);
     if (result)
         goto failed;
-    pci_power_up(loop, pci);
-    pci_disable_interrupts(pci);
-    result = platform->ops->pci_map_registers(pci, 0, &controller->registers);
-    if (result) {
-        error_set(error, (enum error_code) - result, OPERATION_IDENTIFY, controller->name, ERROR_NO_BLOCK,
-                  "its registers cannot be mapped");
-        goto release;
-    }
-    result = controller_read_capabilities(controller, error);
+    result = controller_start(controller, error);
     if (result)
         goto release;
-    result = controller_allocate(controller, error);
-    if (result)
-        goto free_memory;
-    result = controller_bring_up(controller, error);
-    if (result)
-        goto free_memory;
-    result = controller_identify(controller, error);
-    if (result)
-        goto shut_down;
-    platform_log(platform, LOG_INFO, "%s: %s, firmware %s, NVMe %u.%u at %s, depth %u, transfers of %u KiB",
-                 controller->name, controller->model, controller->firmware, controller->version >> 16,
-                 controller->version >> 8 & 0xffu, where, controller->slot_count, controller->max_transfer / 1024);
-    result = nvme_namespaces_start(controller, error);
-    if (result)
-        goto stop_namespaces;
-    *attached = controller;
+    *begun = controller;
     return 0;
 
-stop_namespaces:
-    nvme_namespaces_stop(controller);
-shut_down:
-    controller_shut_down(controller);
-free_memory:
-    buffer_release(&controller->memory);
 release:
+    buffer_release(&controller->memory);
     platform->ops->pci_release(pci);
 failed:
     platform_release(platform, controller);
     return result;
 }
 
+static int controller_register(struct nvme_controller *controller, struct error *error)
+{
+    char where[PCI_NAME_MAX];
+    int result = controller_identify(controller, error);
+    if (result)
+        return result;
+    pci_name(controller->pci, where);
+    platform_log(controller->platform, LOG_INFO, "%s: %s, firmware %s, NVMe %u.%u at %s, depth %u, transfers of %u KiB",
+                 controller->name, controller->model, controller->firmware, controller->version >> 16,
+                 controller->version >> 8 & 0xffu, where, controller->slot_count, controller->max_transfer / 1024);
+    return nvme_namespaces_start(controller, error);
+}
+
+int nvme_attach_finish(struct nvme_controller *controller, struct error *error)
+{
+    int result = 0;
+    if (controller->state == NVME_FAILED) {
+        result = -(int)controller->failure.code;
+        if (error)
+            *error = controller->failure;
+    } else {
+        result = controller_register(controller, error);
+    }
+    if (result)
+        nvme_detach(controller);
+    return result;
+}
+
+static bool attach_settled(void *controller)
+{
+    return nvme_attach_settled(controller);
+}
+
+int nvme_attach(struct loop *loop, struct pci_device *pci, struct block_registry *registry,
+                struct nvme_controller **attached, struct error *error)
+{
+    struct nvme_controller *controller;
+    int result = nvme_attach_begin(loop, pci, registry, &controller, error);
+    if (result)
+        return result;
+    /* Each state has its deadline. */
+    loop_wait(loop, attach_settled, controller, UINT64_MAX);
+    result = nvme_attach_finish(controller, error);
+    if (!result)
+        *attached = controller;
+    return result;
+}
+
 void nvme_detach(struct nvme_controller *controller)
 {
-    struct platform *platform = controller->platform;
+    struct pci_device *pci = controller->pci;
     nvme_namespaces_stop(controller);
     controller_shut_down(controller);
     buffer_release(&controller->memory);
-    platform->ops->pci_release(controller->pci);
-    platform_release(platform, controller);
+    pci->platform->ops->pci_release(pci);
+    platform_release(pci->platform, controller);
 }

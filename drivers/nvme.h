@@ -25,6 +25,16 @@ int nvme_attach(struct loop *loop, struct pci_device *pci, struct block_registry
                 struct nvme_controller **controller, struct error *error);
 
 /*
+ * The same in three parts, for several controllers side by side: begin takes the controller and starts its bring-up, which
+ * nvme_attach_settled() moves on, bounded by deadlines of its own, until it is true. Then finish registers the namespaces; a
+ * controller that it fails with is the firmware's again and freed. Names depend on the order of the finishes alone.
+ */
+int nvme_attach_begin(struct loop *loop, struct pci_device *pci, struct block_registry *registry,
+                      struct nvme_controller **controller, struct error *error);
+bool nvme_attach_settled(struct nvme_controller *controller);
+int nvme_attach_finish(struct nvme_controller *controller, struct error *error);
+
+/*
  * Stops and unregisters its block devices (flushed), shuts the controller down as the drive wants it before power-off,
  * and gives the function back to the firmware. Waits, bounded; a dead controller is only cut off. Frees the controller.
  */
