@@ -182,9 +182,15 @@ demo: $(BUILD)/eidolon-x64.img $(BUILD)/eidolon | build/ports/test-packages.stam
 	$(if $(call run_first,tests/demo),,$(error tests/demo/run.sh is missing))
 	@BUILD=$(BUILD) $(call run_first,tests/demo)
 
-bench: $(BUILD)/eidolon-x64.img $(BUILD)/eidolon | build/ports/test-packages.stamp
-	$(if $(call run_first,tests/bench),,$(error tests/bench/run.sh is missing))
-	@BUILD=$(BUILD) $(call run_first,tests/bench)
+$(BUILD)/bench/limit: tests/bench/limit.c $(call ports_of,host)
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	@$(CC) $(HOST_FLAGS) -o $@ $< $(foreach name,zstd blake3,build/ports/host/lib/lib$(name).a) -lpthread
+
+# PARTS, ROUNDS, SIZE, QUICK and PUBLISH are explained in tests/bench/run.py.
+bench: $(BUILD)/eidolon-x64.img $(BUILD)/eidolon.efi $(BUILD)/eidolon $(BUILD)/bench/limit | build/ports/test-packages.stamp
+	@ports/install-packages.sh bench
+	@BUILD=$(BUILD) tests/bench/run.py
 
 fuzz: $(call ports_of,asan)
 	$(if $(call run_first,tests/fuzz),,$(error tests/fuzz/run.sh is missing))
@@ -212,7 +218,7 @@ help:
 	@echo "  make tools         $(BUILD)/eidolon, the program for Linux"
 	@echo "  make unit          the unit tests alone           (TESTS=\"test_extent ...\")"
 	@echo "  make machine-tests the emulated machines alone    (TESTS=\"test_boot ...\")"
-	@echo "  make bench         measure speed"
+	@echo "  make bench         measure speed beside other tools (PARTS=\"host growth emulated\" QUICK=1)"
 	@echo "  make fuzz          throw damaged input at every parser"
 	@echo "  make sizes         sizes of the programs and their parts"
 	@echo "  make ports         third-party libraries (done by the others when needed)"

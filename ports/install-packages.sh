@@ -3,7 +3,7 @@
 # Installs the Debian packages that building and testing Eidolon need; says nothing and does
 # nothing when all are there.
 #
-#   ports/install-packages.sh [GROUP...]     groups: build, test, format, fuzz (default: build test)
+#   ports/install-packages.sh [GROUP...]     groups: build, test, format, fuzz, bench (default: build test)
 set -euo pipefail
 
 # gnu-efi gives crt0, libgnuefi and efi.h; file, xz-utils and dpkg-dev are for the ports.
@@ -13,12 +13,14 @@ test="libcmocka-dev qemu-system-x86 qemu-utils ovmf mtools dosfstools exfatprogs
       e2fsprogs zstd gdisk fdisk cryptsetup-bin debootstrap lvm2 xfsprogs btrfs-progs"
 format="clang-format clang-tidy"
 fuzz="clang libclang-rt-14-dev"
+# The tools that speed is measured beside, and what measures and draws.
+bench="partclone zstd ntfs-3g e2fsprogs fsarchiver qemu-utils lz4 pigz fuse3 time xfsprogs gdisk gnuplot-nox"
 
 wanted=()
 for group in "${@:-build test}"; do
     for name in $group; do
         case $name in
-            build | test | format | fuzz) wanted+=(${!name}) ;;
+            build | test | format | fuzz | bench) wanted+=(${!name}) ;;
             *) echo "install-packages.sh: no package group '$name'" >&2; exit 2 ;;
         esac
     done
