@@ -132,7 +132,7 @@ static void give_up(struct allocation *allocation, enum message_id id, const cha
                     uint64_t number1)
 {
     allocation->verdict = ALLOCATION_WHOLE;
-    extent_list_free(&allocation->used);
+    allocation_free(allocation);
     message_add(&allocation->messages, MESSAGE_WARNING, id, 0, allocation->info.type, text, number0, number1);
 }
 
@@ -162,7 +162,7 @@ static int check(struct block_device *volume, struct allocation *allocation)
         give_up(allocation, MESSAGE_FS_BIGGER_THAN_VOLUME, NULL, allocation->info.total_bytes, bytes);
         return 0;
     }
-    if (!extents_valid(&allocation->used, bytes)) {
+    if (!extents_valid(&allocation->used, bytes) || !extents_valid(&allocation->blank, bytes)) {
         give_up(allocation, MESSAGE_FS_READER_FAILED, "its extents are not inside the volume", 0, 0);
         return 0;
     }
@@ -170,10 +170,13 @@ static int check(struct block_device *volume, struct allocation *allocation)
         give_up(allocation, MESSAGE_FS_AUDIT_FAILED, "first block", 0, 0);
         return 0;
     }
+    /* A list that closed gaps covers more than was added to it. */
+    if (allocation->blank.coarsened)
+        extent_list_free(&allocation->blank);
     /* File systems with smaller blocks than the disk's: whole blocks of the disk are read. */
     status = extent_list_align(&allocation->used, block, bytes);
     if (status)
-        extent_list_free(&allocation->used);
+        allocation_free(allocation);
     return status;
 }
 
@@ -196,7 +199,7 @@ static int read_allocation(struct block_device *volume, struct allocation *alloc
     int status = run_reader(&call);
 
     if (status == -ERROR_CANCELLED || !call.fiber) {
-        extent_list_free(&allocation->used);
+        allocation_free(allocation);
         return status;
     }
     if (status) {
@@ -205,8 +208,22 @@ static int read_allocation(struct block_device *volume, struct allocation *alloc
     }
     if (allocation->verdict == ALLOCATION_EXACT)
         return check(volume, allocation);
-    extent_list_free(&allocation->used);
+    allocation_free(allocation);
     return 0;
+}
+
+void allocation_init(struct allocation *allocation, struct platform *platform)
+{
+    memset(allocation, 0, sizeof *allocation);
+    allocation->verdict = ALLOCATION_WHOLE;
+    extent_list_init(&allocation->used, platform);
+    extent_list_init(&allocation->blank, platform);
+}
+
+void allocation_free(struct allocation *allocation)
+{
+    extent_list_free(&allocation->used);
+    extent_list_free(&allocation->blank);
 }
 
 int filesystem_allocation(struct block_device *volume, struct allocation *allocation)
@@ -215,9 +232,7 @@ int filesystem_allocation(struct block_device *volume, struct allocation *alloca
     char text[MESSAGE_TEXT_MAX];
     int status;
 
-    memset(allocation, 0, sizeof *allocation);
-    extent_list_init(&allocation->used, volume->loop->platform);
-    allocation->verdict = ALLOCATION_WHOLE;
+    allocation_init(allocation, volume->loop->platform);
     recognition = recognise(volume, true, &allocation->info);
     if (!recognition.driver || !recognition.driver->read_allocation) {
         message_add(&allocation->messages, MESSAGE_INFO, recognition.driver ? MESSAGE_FS_NO_READER : MESSAGE_FS_UNKNOWN,

@@ -31,6 +31,11 @@ struct allocation {
     struct filesystem_info info;
     enum allocation_verdict verdict;
     struct extent_list used;      /* bytes from the volume's start; meaningful when EXACT */
+    /*
+     * What of `used` need not be read: nothing is kept there, and zeroes are what the file system expects to find (inode tables
+     * beyond their last inode). An image holds zeroes for it, whatever the volume has. Mostly empty.
+     */
+    struct extent_list blank;
     struct message_list messages; /* why WHOLE; dirty, hibernated, ... */
 };
 
@@ -59,9 +64,11 @@ const struct filesystem_driver *filesystem_probe(struct block_device *volume, st
 /*
  * Probe, read on a fiber of its own with deadline and arena limit, check what came back (inside the volume, its first block
  * included; widened to whole logical blocks), WHOLE on any doubt, also when two drivers recognise the volume. Negative only for
- * cancel or no memory. Free the list in allocation->used (it is empty when WHOLE).
+ * cancel or no memory. Free the lists (they are empty when WHOLE).
  */
 int filesystem_allocation(struct block_device *volume, struct allocation *allocation);
+void allocation_init(struct allocation *allocation, struct platform *platform); /* nothing is known */
+void allocation_free(struct allocation *allocation);                            /* its lists */
 
 /* Implemented by fs/: registers every driver of that room. */
 void filesystem_register_all(void);

@@ -78,6 +78,7 @@ struct plan {
     struct extent_list used;              /* capture, clone: bytes of the source to read */
     struct partition_table target_table;  /* restore, clone: what will be destroyed */
     unsigned placement_count;
+    struct extent_list blank;             /* what of them counts as zeroes without being read; see struct allocation */
     struct placement *placements;
     unsigned patch_count;
     struct plan_patch patches[PLAN_PATCHES_MAX];

@@ -43,7 +43,7 @@ static struct disk_range range_of_store(const struct stream_store *store)
 void plan_check_store(struct plan *plan)
 {
     struct stream_store *store = plan->request.target.store;
-    uint64_t used = plan->used_bytes, unused = plan->source_bytes - used;
+    uint64_t used = plan->used_bytes - extent_list_total(&plan->blank), unused = plan->source_bytes - used;
     uint64_t available = store->free_space ? store->free_space(store) : UINT64_MAX;
 
     /* Incompressible, with its indexes (0.03%); 34 MB of zero frames for each TiB without data; header and tables. */

@@ -82,7 +82,8 @@ static int use_allocation(struct plan *plan, struct image_region *region, struct
     if (used->count && used->extents[used->count - 1].offset + used->extents[used->count - 1].length > region->bytes)
         return use_all(plan, region); /* the reader promised otherwise: correct before small */
     region->used_bytes = extent_list_total(used);
-    return extent_list_add_shifted(&plan->used, used, region->offset);
+    int status = extent_list_add_shifted(&plan->used, used, region->offset);
+    return status ? status : extent_list_add_shifted(&plan->blank, &allocation->blank, region->offset);
 }
 
 /* `opaque`: a file system at its start does not describe all of it. */
@@ -93,7 +94,7 @@ static int plan_volume(struct plan *plan, struct image_region *region, struct bl
 
     if (!allocation)
         return -ERROR_NO_MEMORY;
-    extent_list_init(&allocation->used, plan->platform);
+    allocation_init(allocation, plan->platform);
     if (plan->request.options.raw || opaque)
         filesystem_probe(volume, &allocation->info);
     else
@@ -106,7 +107,7 @@ static int plan_volume(struct plan *plan, struct image_region *region, struct bl
         take_messages(plan, &allocation->messages, region->partition);
         status = use_allocation(plan, region, allocation);
     }
-    extent_list_free(&allocation->used);
+    allocation_free(allocation);
     platform_release(plan->platform, allocation);
     return status;
 }
@@ -302,6 +303,8 @@ int plan_source_disk(struct loop *loop, struct plan *plan, struct error *error)
         status = plan_single_volume(plan, error);
     }
     if (status)
+    if (plan->blank.coarsened)
+        extent_list_free(&plan->blank); /* it covers too much: correct before small */
         return status;
     plan->source_bytes = description->disk_bytes;
     plan->used_bytes = extent_list_total(&plan->used);
@@ -403,6 +406,7 @@ int job_plan(struct loop *loop, const struct job_request *request, struct plan *
     plan->kind = request->kind;
     plan->request = *request;
     plan->platform = loop->platform;
+    extent_list_init(&plan->blank, loop->platform);
     extent_list_init(&plan->used, loop->platform);
     status = make_plan(loop, plan, error);
     plan->nanoseconds = platform_now(loop->platform) - started;
@@ -431,6 +435,7 @@ void plan_free(struct plan *plan)
     for (unsigned i = 0; i < plan->patch_count; i++)
         platform_release(plan->platform, plan->patches[i].data);
     platform_release(plan->platform, plan->placements);
+    extent_list_free(&plan->blank);
     extent_list_free(&plan->used);
     memset(plan, 0, sizeof(*plan));
 }

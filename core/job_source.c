@@ -16,34 +16,82 @@ static uint64_t extent_end(const struct extent *extent)
     return extent->offset + extent->length;
 }
 
-static void set_piece(struct pipeline_slot *slot, uint64_t piece)
+static uint64_t larger_of(uint64_t a, uint64_t b)
 {
-    slot->map[piece / 8] = (uint8_t)(slot->map[piece / 8] | 1u << (piece % 8));
+    return a > b ? a : b;
 }
 
-/* Marks what of [start, start + length) is in use. Returns true when something is not. */
-static bool build_map(struct job *job, struct pipeline_slot *slot, uint64_t start, uint64_t length)
+/* Marks the pieces of a chunk at `start` that [from, to) touches. */
+static void set_pieces(struct pipeline_slot *slot, uint64_t start, uint64_t from, uint64_t to)
 {
-    const struct extent_list *used = &job->plan->used;
-    uint64_t pieces = (length + IMAGE_PIECE - 1) / IMAGE_PIECE, set = 0, next = 0;
+    for (uint64_t piece = (from - start) / IMAGE_PIECE; piece * IMAGE_PIECE < to - start; piece++)
+        slot->map[piece / 8] = (uint8_t)(slot->map[piece / 8] | 1u << (piece % 8));
+}
+
+/* Marks what of [start, start + length) is in use, or only what of it is to be read. */
+static void build_map(const struct job *job, struct pipeline_slot *slot, uint64_t start, uint64_t length,
+                      bool with_blank)
+{
+    const struct extent_list *used = &job->plan->used, *blank = &job->plan->blank;
+    uint64_t end = start + length;
 
     memset(slot->map, 0, IMAGE_MAP_BYTES(job->chunk_size));
-    for (size_t i = job->cursor.extent; i < used->count && used->extents[i].offset < start + length; i++) {
-        const struct extent *extent = &used->extents[i];
-        uint64_t from = extent->offset > start ? extent->offset - start : 0;
-        uint64_t to = smaller_of(extent_end(extent) - start, length);
-        /* Two extents may share a piece: it is counted once. */
-        uint64_t piece = from / IMAGE_PIECE > next ? from / IMAGE_PIECE : next;
-        for (; piece < pieces && piece * IMAGE_PIECE < to; piece++, set++)
-            set_piece(slot, piece);
-        next = piece;
+    for (size_t i = extent_list_find(used, start); i < used->count && used->extents[i].offset < end; i++) {
+        uint64_t from = larger_of(used->extents[i].offset, start), to = smaller_of(extent_end(&used->extents[i]), end);
+        size_t j = with_blank ? blank->count : extent_list_find(blank, from);
+
+        for (; j < blank->count && blank->extents[j].offset < to; j++) {
+            if (blank->extents[j].offset > from)
+                set_pieces(slot, start, from, blank->extents[j].offset);
+            from = extent_end(&blank->extents[j]);
+        }
+        if (from < to)
+            set_pieces(slot, start, from, to);
     }
-    return set < pieces;
+    slot->has_map = job_piece_bytes(slot->map, length) < length;
+    slot->chunk.kind = slot->has_map ? IMAGE_PARTIAL : IMAGE_DATA;
+}
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+/* Bytes of the whole chunks from `start` on in which all that is in use is blank, so that nothing has to be read. 0: none. */
+static uint64_t blank_length(const struct job *job, uint64_t start, uint64_t end)
+{
+    const struct extent_list *used = &job->plan->used, *blank = &job->plan->blank;
+    uint64_t chunk = job->chunk_size, done = 0;
+
+    for (size_t i = job->cursor.extent; i < used->count && used->extents[i].offset < end; i++) {
+        uint64_t from = used->extents[i].offset > start ? used->extents[i].offset - start : 0;
+        uint64_t to = smaller_of(extent_end(&used->extents[i]), end) - start;
+        size_t found = extent_list_find(blank, start + from);
+        bool inside = found < blank->count && blank->extents[found].offset <= start + from;
+
+        if (from / chunk * chunk > round_up(done, chunk))
+            break; /* chunks without use are a run of their own */
+        done = inside ? smaller_of(extent_end(&blank->extents[found]) - start, to) : from;
+        if (done < to)
+            return done / chunk * chunk;
+    }
+    return smaller_of(round_up(done, chunk), end - start);
+}
+
+/* Bytes in use of [start, start + length). */
+static uint64_t used_bytes(const struct job *job, uint64_t start, uint64_t length)
+{
+    const struct extent_list *used = &job->plan->used;
+    uint64_t bytes = 0, end = start + length;
+
+    for (size_t i = job->cursor.extent; i < used->count && used->extents[i].offset < end; i++)
+        bytes += smaller_of(extent_end(&used->extents[i]), end) - (larger_of(used->extents[i].offset, start));
+    return bytes;
 }
 
 /*
- * Describes the next chunk, or run of unused space, in the slot and moves the cursor on. The slot's chunk kind is UNUSED, PARTIAL
- * or DATA. Only while at_end() is false.
+ * Describes the next chunk, or run of unused or blank space, in the slot and moves the cursor on. The slot's chunk kind is UNUSED,
+ * ZERO, PARTIAL or DATA. Only while at_end() is false.
  */
 static void next_chunk(struct job *job, struct pipeline_slot *slot)
 {
@@ -51,7 +99,7 @@ static void next_chunk(struct job *job, struct pipeline_slot *slot)
     const struct extent_list *used = &job->plan->used;
     struct disk_cursor *cursor = &job->cursor;
     const struct image_region *region = &description->regions[cursor->region];
-    uint64_t end = region->offset + region->bytes, chunk = job->chunk_size, start = cursor->position, next, grid;
+    uint64_t end = region->offset + region->bytes, chunk = job->chunk_size, start = cursor->position, next, grid, blank;
 
     while (cursor->extent < used->count && extent_end(&used->extents[cursor->extent]) <= start)
         cursor->extent++;
@@ -67,10 +115,14 @@ static void next_chunk(struct job *job, struct pipeline_slot *slot)
         slot->chunk.length = grid - start;
         slot->has_map = false;
         job_slot(slot)->used_bytes = 0;
+    } else if ((blank = blank_length(job, start, end)) != 0) {
+        slot->chunk.kind = IMAGE_ZERO;
+        slot->chunk.length = blank;
+        slot->has_map = false;
+        job_slot(slot)->used_bytes = used_bytes(job, start, blank);
     } else {
         slot->chunk.length = smaller_of(chunk, end - start);
-        slot->has_map = build_map(job, slot, start, slot->chunk.length);
-        slot->chunk.kind = slot->has_map ? IMAGE_PARTIAL : IMAGE_DATA;
+        build_map(job, slot, start, slot->chunk.length, false);
         job_slot(slot)->used_bytes = job_map_bytes(slot);
     }
     cursor->position = start + slot->chunk.length;
@@ -122,6 +174,24 @@ static void zero_unused_edges(struct job *job, struct pipeline_slot *slot)
         zero_beside(slot->plain.data, position, length);
 }
 
+/* What was not read because it is blank: zeroes from here on, and in use. */
+static void fill_blank(struct job *job, struct pipeline_slot *slot)
+{
+    const struct extent_list *blank = &job->plan->blank;
+    uint64_t start = job_slot(slot)->source_offset, end = start + slot->chunk.length;
+
+    if (!extent_list_overlaps(blank, start, slot->chunk.length))
+        return;
+    for (size_t i = extent_list_find(blank, start); i < blank->count && blank->extents[i].offset < end; i++) {
+        uint64_t from = larger_of(blank->extents[i].offset, start),
+                 to = smaller_of(extent_end(&blank->extents[i]), end);
+
+        memset((uint8_t *)slot->plain.data + (from - start), 0, (size_t)(to - from));
+    }
+    build_map(job, slot, start, slot->chunk.length, true);
+    job_slot(slot)->used_bytes = job_map_bytes(slot);
+}
+
 static void slot_read(struct job_channel *channel, struct pipeline_slot *slot)
 {
     struct job *job = job_of(channel);
@@ -134,6 +204,7 @@ static void slot_read(struct job_channel *channel, struct pipeline_slot *slot)
         pipeline_skip(job->pipeline, slot);
         return;
     }
+    fill_blank(job, slot);
     zero_unused_edges(job, slot);
     slot->work = job->read_work;
     pipeline_ready(job->pipeline, slot);
@@ -184,7 +255,7 @@ bool job_source_pump(struct job *job)
 {
     bool progressed = job_channel_pump(&job->reads);
 
-    while (!job->source_ended && job_channel_idle(&job->reads)) {
+    while (!job->source_ended && job_channel_idle(&job->reads) && !job_overlap_wants_slot(job)) {
         struct pipeline_slot *slot;
         if (at_end(job)) {
             job->source_ended = true;
@@ -196,7 +267,7 @@ bool job_source_pump(struct job *job)
         job_slot(slot)->role = ROLE_COPY;
         progressed = true;
         next_chunk(job, slot);
-        if (slot->chunk.kind == IMAGE_UNUSED) {
+        if (slot->chunk.kind == IMAGE_UNUSED || slot->chunk.kind == IMAGE_ZERO) {
             pipeline_skip(job->pipeline, slot);
             continue;
         }

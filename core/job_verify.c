@@ -176,14 +176,14 @@ static int read_disk_used(struct job *job, struct error *error)
         return error_set(error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory");
     extent_list_free(&job->disk_used);
     extent_list_init(&job->disk_used, job->platform);
-    extent_list_init(&allocation->used, job->platform);
+    allocation_init(allocation, job->platform);
     status = block_slice_create(job->target, placement->target_offset / block, placement->bytes / block,
                                 job->target->name, &volume, error);
     if (!status) {
         status = filesystem_allocation(volume, allocation);
         if (!status && allocation->verdict == ALLOCATION_EXACT)
-            status = extent_list_copy(&job->disk_used, &allocation->used);
-        extent_list_free(&allocation->used);
+            status = extent_list_subtract(&job->disk_used, &allocation->used, &allocation->blank);
+        allocation_free(allocation);
         block_device_stop(volume);
     }
     platform_release(job->platform, allocation);

@@ -401,44 +401,56 @@ static int audit_volume(struct ext_reader *reader)
     return status;
 }
 
-/* --- inode tables --- */
+/* --- what nobody reads --- */
 
 /*
- * The end of a group's inode table that holds no inode and was never zeroed (bg_itable_unused, not EXT2_BG_INODE_ZEROED) may have any
- * content: 128 GiB of an empty volume of 16 TiB. Where it says that it was zeroed, it is copied.
+ * Descriptors with a checksum say more than the bitmaps ("ext4 Data Structures and Algorithms", block group descriptors): which bitmaps
+ * were never written (EXT2_BG_BLOCK_UNINIT, EXT2_BG_INODE_UNINIT), so that whoever needs them makes them up, and from where on an inode
+ * table holds no inode (bg_itable_unused). Together they are 65 GiB of an empty volume of 16 TiB.
+ *
+ * Such bitmaps, and ends of tables that nobody has zeroed yet, may have any content: they are dropped. Where the descriptor says that
+ * the table was zeroed (EXT2_BG_INODE_ZEROED), zeroes must stand on the target, for Linux will not zero it again, and e2fsck looks for
+ * inodes there when it works from a backup of the superblock. Such ends are blank: in use, but not read.
  */
-static int find_unused_inodes(struct ext_reader *reader, dgrp_t group, struct extent_list *unused_tables)
+static int find_needless(struct ext_reader *reader, dgrp_t group, struct extent_list *dropped)
 {
     ext2_filsys fs = reader->fs;
     uint32_t inodes = EXT2_INODES_PER_GROUP(fs->super), unused = ext2fs_bg_itable_unused(fs, group);
     uint64_t used_blocks, table = ext2fs_inode_table_loc(fs, group), size = fs->blocksize;
+    bool zeroed = ext2fs_bg_flags_test(fs, group, EXT2_BG_INODE_ZEROED);
+    int status = 0;
 
-    if (!ext2fs_has_group_desc_csum(fs) || ext2fs_bg_flags_test(fs, group, EXT2_BG_INODE_ZEROED))
-        return 0;
-    if (ext2fs_bg_flags_test(fs, group, EXT2_BG_INODE_UNINIT))
+    if (has_uninitialised_bitmap(reader, group))
+        status = extent_list_add(dropped, ext2fs_block_bitmap_loc(fs, group) * size, size);
+    if (ext2fs_bg_flags_test(fs, group, EXT2_BG_INODE_UNINIT)) {
         unused = inodes;
+        if (!status)
+            status = extent_list_add(dropped, ext2fs_inode_bitmap_loc(fs, group) * size, size);
+    }
     if (unused > inodes)
         return damaged(reader, "count of unused inodes", table);
     used_blocks = ((uint64_t)(inodes - unused) * EXT2_INODE_SIZE(fs->super) + size - 1) / size;
-    if (used_blocks >= fs->inode_blocks_per_group)
-        return 0;
-    return extent_list_add(unused_tables, (table + used_blocks) * size,
+    if (status || used_blocks >= fs->inode_blocks_per_group)
+        return status;
+    return extent_list_add(zeroed ? &reader->allocation->blank : dropped, (table + used_blocks) * size,
                            (fs->inode_blocks_per_group - used_blocks) * size);
 }
 
 /* Nothing here waits, so the two lists cannot be left behind. */
-static int drop_unused_inodes(struct ext_reader *reader)
+static int drop_needless(struct ext_reader *reader)
 {
-    struct extent_list *used = &reader->allocation->used, unused_tables, rest;
+    struct extent_list *used = &reader->allocation->used, dropped, rest;
     int status = 0;
 
-    extent_list_init(&unused_tables, used->platform);
+    if (!ext2fs_has_group_desc_csum(reader->fs))
+        return 0;
+    extent_list_init(&dropped, used->platform);
     extent_list_init(&rest, used->platform);
     for (dgrp_t group = 0; group < reader->fs->group_desc_count && !status; group++)
-        status = find_unused_inodes(reader, group, &unused_tables);
+        status = find_needless(reader, group, &dropped);
     /* A list that had to close gaps would drop what is between them. */
-    if (!status && unused_tables.count && !unused_tables.coarsened) {
-        status = extent_list_subtract(&rest, used, &unused_tables);
+    if (!status && dropped.count && !dropped.coarsened) {
+        status = extent_list_subtract(&rest, used, &dropped);
         if (!status) {
             extent_list_free(used);
             *used = rest;
@@ -446,7 +458,7 @@ static int drop_unused_inodes(struct ext_reader *reader)
         }
     }
     extent_list_free(&rest);
-    extent_list_free(&unused_tables);
+    extent_list_free(&dropped);
     return status;
 }
 
@@ -481,7 +493,7 @@ static int read_volume(struct ext_reader *reader)
     if (!status)
         status = audit_volume(reader);
     if (!status)
-        status = drop_unused_inodes(reader);
+        status = drop_needless(reader);
     if (!status)
         status = volume_add_tail(used, reader->end, block_device_bytes(reader->io.device));
     ext2fs_free_mem(&reader->batch);

@@ -21,25 +21,25 @@ int volume_add_tail(struct extent_list *used, uint64_t file_system_end, uint64_t
     return status < 0 ? status : extent_list_add(used, volume_bytes - TAIL_WHOLE, TAIL_WHOLE);
 }
 
-/* First bit at or after `bit` that has the wanted value, or `bits`. Whole bytes are skipped eight at a time. */
+/* First bit at or after `bit` that has the wanted value, or `bits`. */
 static uint64_t find_bit(const uint8_t *bitmap, uint64_t bit, uint64_t bits, bool value)
 {
-    const uint8_t skip = value ? 0 : 0xff;
-    const uint64_t skip_word = value ? 0 : UINT64_MAX;
+    const uint8_t *end = bitmap + (bits + 7) / 8;
 
     while (bit < bits) {
-        uint64_t word;
+        const uint8_t *at = bitmap + bit / 8;
+        size_t left = (size_t)(end - at);
+        uint64_t word = 0;
 
-        if (bit % 8 == 0 && bits - bit >= 64 && (memcpy(&word, bitmap + bit / 8, 8), word == skip_word))
-            bit += 64;
-        else if (bit % 8 == 0 && bits - bit >= 8 && bitmap[bit / 8] == skip)
-            bit += 8;
-        else if (((bitmap[bit / 8] >> (bit % 8)) & 1) == value)
-            return bit;
-        else
-            bit++;
+        memcpy(&word, at, left < sizeof word ? left : sizeof word);
+        word = (value ? word : ~word) >> (bit % 8);
+        if (word) {
+            bit += (unsigned)__builtin_ctzll(word);
+            break;
+        }
+        bit = (bit / 8 + sizeof word) * 8;
     }
-    return bits;
+    return bit < bits ? bit : bits;
 }
 
 int volume_add_bitmap(struct extent_list *used, const uint8_t *bitmap, uint64_t bits, uint64_t offset, uint64_t unit,

@@ -28,7 +28,7 @@ static void count_used(struct block_device *volume, struct filesystem_info *info
         return;
     if (allocation.verdict == ALLOCATION_EXACT)
         info->used_bytes = extent_list_total(&allocation.used);
-    extent_list_free(&allocation.used);
+    allocation_free(&allocation);
 }
 
 /* Looks into a partition (or a disk without a table) for its file system; "" when there is none. */

@@ -134,7 +134,7 @@ static void run(const uint8_t *data, size_t size, uint64_t most, const struct fi
     fuzz_accepted = driver ? allocation.verdict == ALLOCATION_EXACT : *allocation.info.type != 0;
     if (allocation.verdict == ALLOCATION_EXACT && !disk.failed)
         check_restored(&disk, &allocation);
-    extent_list_free(&allocation.used);
+    allocation_free(&allocation);
     if (driver && driver->open_store && !(disk.flags & FUZZ_NO_FILES)) {
         read_file(&disk, driver, "image");
         read_file(&disk, driver, "folder/image");

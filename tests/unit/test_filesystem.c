@@ -119,7 +119,7 @@ static int run_fake(const char *kind, struct allocation *allocation, uint64_t ca
     assert_true(test.now - wait_started < 3600 * NANOSECONDS_PER_SECOND);
     if (status || allocation->verdict == ALLOCATION_WHOLE)
         assert_int_equal(allocation->used.count, 0);
-    extent_list_free(&allocation->used);
+    allocation_free(allocation);
     block_device_stop(disk);
     test_platform_end(&test);
     return status;
@@ -183,7 +183,7 @@ static void test_widening(void **state)
     assert_int_equal(filesystem_allocation(disk, &allocation), 0);
     assert_int_equal(extent_list_total(&allocation.used), 8192);
     assert_true(extent_list_contains(&allocation.used, 8192, 4096));
-    extent_list_free(&allocation.used);
+    allocation_free(&allocation);
     block_device_stop(disk);
     test_platform_end(&test);
 }
@@ -212,7 +212,7 @@ static void check_bad_block(uint64_t lba, enum allocation_verdict verdict, enum 
     assert_int_equal(allocation.verdict, verdict);
     assert_true(id == MESSAGE_NONE ? allocation.messages.count == 0 : test_has_message(&allocation, id));
     assert_true(emulated_untouched(&disk));
-    extent_list_free(&allocation.used);
+    allocation_free(&allocation);
     emulated_end(&disk);
     test_platform_end(&test);
     test_volume_free(&volume);
@@ -247,7 +247,7 @@ static void check_made(const char *command, size_t size, const char *type, enum 
     assert_int_equal(allocation.verdict, whole_because ? ALLOCATION_WHOLE : ALLOCATION_EXACT);
     if (whole_because)
         assert_true(test_has_message(&allocation, whole_because));
-    extent_list_free(&allocation.used);
+    allocation_free(&allocation);
     test_volume_free(&volume);
 }
 
@@ -330,7 +330,7 @@ static void test_containers(void **state)
     /* The remains of swap in FAT32's reserved sectors: nobody may take it for swap. */
     assert_int_equal(filesystem_allocation(volume.device, &allocation), 0);
     assert_int_equal(allocation.verdict, ALLOCATION_EXACT);
-    extent_list_free(&allocation.used);
+    allocation_free(&allocation);
     memcpy(volume.bytes + 4086, "SWAPSPACE2", 10);
     assert_int_equal(filesystem_allocation(volume.device, &allocation), 0);
     assert_string_equal(allocation.info.type, "fat32");
