@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/falloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +16,16 @@
 #define PATH_BYTES_MAX 4096
 #define PIPE_WAIT_MILLISECONDS 100
 #define VOLUMES_MAX 999 /* of an image */
+/* Room for an image is asked for in steps as big as what is there, up to this: few and long extents. Policy. */
+#define ROOM_STEP (64ull << 20)
 
 struct posix_stream {
     struct stream stream; /* first */
     int descriptor;
     bool is_pipe, is_standard;
-    bool can_block; /* a pipe, socket or terminal: its other end may never answer */
+    bool can_block;    /* a pipe, socket or terminal: its other end may never answer */
+    bool makes_room;   /* a file that is written, on a file system that can allocate before it is told what */
+    uint64_t room_end; /* bytes: up to here there is room; what the image does not fill is given back at the end */
     struct posix_finished finished;
     struct posix_task task;
     struct stream_request *first, **last; /* in order; the first one is with a thread */
@@ -62,6 +67,29 @@ static int pipe_transfer(struct posix_stream *stream, bool write_it, uint8_t *da
     return 0;
 }
 
+/* Allocates ahead of what is written. Not being able to is no error: then writing does it, or fails. */
+static void make_room(struct posix_stream *stream, uint64_t end)
+{
+    uint64_t step = end < ROOM_STEP ? end : ROOM_STEP;
+
+    if (!stream->makes_room || end <= stream->room_end)
+        return;
+    stream->makes_room = fallocate(stream->descriptor, FALLOC_FL_KEEP_SIZE, (off_t)stream->room_end,
+                                   (off_t)(end + step - stream->room_end)) == 0;
+    if (stream->makes_room)
+        stream->room_end = end + step;
+}
+
+/* Gives back what lies behind the file's end. */
+static int give_room_back(struct posix_stream *stream)
+{
+    struct stat status;
+
+    if (!stream->room_end || fstat(stream->descriptor, &status) != 0 || (uint64_t)status.st_size >= stream->room_end)
+        return 0;
+    return ftruncate(stream->descriptor, status.st_size) == 0 ? 0 : -errno;
+}
+
 static void run_request(struct posix_task *task)
 {
     struct posix_stream *stream = (struct posix_stream *)((char *)task - offsetof(struct posix_stream, task));
@@ -77,6 +105,8 @@ static void run_request(struct posix_task *task)
         return;
     }
     bool write_it = request->operation == STREAM_WRITE;
+    if (write_it)
+        make_room(stream, request->offset + request->size);
     task->status = stream->can_block ? pipe_transfer(stream, write_it, request->data, request->size, &task->transferred)
                                      : posix_transfer(stream->descriptor, write_it, request->data, request->size,
                                                       offset, &task->transferred);
@@ -128,11 +158,14 @@ static bool poll_stream(struct stream *base)
 static int close_stream(struct stream *base, struct error *error)
 {
     struct posix_stream *stream = (struct posix_stream *)base;
+    int failed = give_room_back(stream);
     int status = 0;
 
     if (!stream->is_standard && close(stream->descriptor) != 0)
-        status = error_set(error, posix_error_code(errno), OPERATION_WRITE, base->name, ERROR_NO_BLOCK, "%s",
-                           strerror(errno));
+        failed = -errno;
+    if (failed)
+        status = error_set(error, posix_error_code(-failed), OPERATION_WRITE, base->name, ERROR_NO_BLOCK, "%s",
+                           strerror(-failed));
     free(stream);
     return status;
 }
@@ -202,6 +235,7 @@ static int open_volume(struct stream_store *base, unsigned volume, bool write, s
     new_stream->can_block = store->is_pipe && !S_ISREG(status.st_mode);
     new_stream->stream.ops = &posix_stream_ops;
     new_stream->stream.loop = store->loop;
+    new_stream->makes_room = write && !store->is_pipe && S_ISREG(status.st_mode);
     new_stream->stream.can_seek = !store->is_pipe;
     new_stream->stream.can_write = write;
     new_stream->stream.size = store->is_pipe ? UINT64_MAX : (uint64_t)status.st_size;
