@@ -86,6 +86,7 @@ $(foreach flavour,host asan efi,$(eval $(call compile_rules,$(flavour))))
 $(foreach flavour,host asan efi,$(foreach room,$(ROOMS),$(eval $(call room_rule,$(flavour),$(room)))))
 $(eval $(call room_rule,asan,tests/support))
 $(eval $(call room_rule,asan,tests/fuzz))
+$(eval $(call room_rule,asan,tools))
 
 port_archives = $(foreach name,zstd blake3 ntfs-3g ext2fs e2p com_err,build/ports/$(1)/lib/lib$(name).a)
 link_group = -Wl,--start-group $(call libraries_of,$(1)) $(2) $(call port_archives,$(1)) -Wl,--end-group
@@ -137,8 +138,8 @@ UNIT_SOURCES := $(wildcard tests/unit/test_*.c tests/conformance/test_*.c)
 UNIT_ALL := $(patsubst tests/%.c,$(BUILD)/tests/%,$(UNIT_SOURCES))
 UNIT_PROGRAMS := $(if $(TESTS),$(filter $(addprefix %/,$(TESTS)),$(UNIT_ALL)),$(UNIT_ALL))
 
-# test_regressions replays inputs through the fuzzing targets.
-TEST_LIBRARIES := $(BUILD)/asan/libtests/support.a $(BUILD)/asan/libtests/fuzz.a
+# test_regressions replays inputs through the fuzzing targets; test_posix runs the host program's platform.
+TEST_LIBRARIES := $(BUILD)/asan/libtests/support.a $(BUILD)/asan/libtests/fuzz.a $(BUILD)/asan/libtools.a
 
 $(UNIT_ALL): $(BUILD)/tests/%: $(BUILD)/asan/tests/%.o $(TEST_LIBRARIES) $(call libraries_of,asan)
 	@mkdir -p $(@D)
