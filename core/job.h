@@ -18,7 +18,7 @@
 enum job_kind { JOB_CAPTURE, JOB_RESTORE, JOB_CLONE, JOB_VERIFY };
 
 struct job_options {
-    int level;           /* zstd, 1 to 19; 0: default (3) */
+    int level;           /* zstd, 1 to 19; 0: follows the speed of source and target (core/level.h) */
     uint32_t chunk_size; /* 0: default */
     uint64_t split;      /* bytes per volume; 0: as the store needs */
     bool raw;            /* capture: everything counts as used */
@@ -27,6 +27,8 @@ struct job_options {
     bool salvage;        /* take the rest of a damaged or incomplete image; store unreadable sectors as zeroes */
     unsigned processors; /* 0: all */
     size_t memory_limit; /* 0: default */
+    /* Restore, clone: what is read back while writing goes on lies so many bytes of data behind it; 0: default (1 GiB). */
+    uint64_t read_back_distance;
     const char *program; /* "eidolon <version>" */
 };
 
@@ -76,9 +78,9 @@ struct plan {
     struct image_description description; /* of the image to be made or read; of the source disk for a clone */
     struct partition_table table;         /* of the source */
     struct extent_list used;              /* capture, clone: bytes of the source to read */
+    struct extent_list blank;             /* what of them counts as zeroes without being read; see struct allocation */
     struct partition_table target_table;  /* restore, clone: what will be destroyed */
     unsigned placement_count;
-    struct extent_list blank;             /* what of them counts as zeroes without being read; see struct allocation */
     struct placement *placements;
     unsigned patch_count;
     struct plan_patch patches[PLAN_PATCHES_MAX];
@@ -122,6 +124,7 @@ struct job_result {
     uint64_t plan_nanoseconds, copy_nanoseconds, verify_nanoseconds;
     size_t memory_bytes; /* the engine's buffers at their most */
     unsigned processors;
+    unsigned level_tenths; /* capture: the mean level of the chunks, times ten */
     enum job_verification verification;
     struct message_list messages;
 };

@@ -7,6 +7,7 @@
  *   job_channel.c   requests of one disk               job_table.c   the table inside an image
  *   job_source.c    disk -> slots                      job_image.c   image -> slots
  *   job_target.c    slots -> disk, tables last         job_ledger.c  what was written, read back and compared
+ *   job_overlap.c   when that is read back while writing still goes on
  *   job_capture.c, job_restore.c, job_clone.c, job_verify.c: the jobs, made of these
  */
 #ifndef CORE_JOB_INTERNAL_H
@@ -37,6 +38,7 @@ struct job_slot {
 struct ledger_entry {
     uint64_t source_offset, target_offset, length;
     uint64_t used_bytes;
+    uint64_t written;           /* the ledger's when this was added */
     enum image_chunk_kind kind; /* DATA, PARTIAL, ZERO */
     unsigned partition;
     uint8_t hash[IMAGE_HASH_SIZE];
@@ -48,6 +50,21 @@ struct ledger {
     struct platform *platform;
     uint8_t *memory;
     size_t stride, capacity, head, count;
+    uint64_t added;   /* entries since the job began, in their order; the oldest that is left is added - count */
+    uint64_t written; /* bytes of data that entries were added for: how far writing has come */
+};
+
+/* Reading back while writing goes on; see job_overlap.c. */
+struct overlap {
+    bool on;
+    bool seeks;        /* a disk that would move its heads between two places */
+    uint64_t distance; /* bytes of data written behind an entry before it is read back */
+    struct block_request flush;
+    bool flushing;
+    uint64_t flush_covers, flushed; /* entries added before the flush that is under way, and the last that ended */
+    unsigned checking;              /* slots that are being read back or compared */
+    uint64_t stretch_left;          /* bytes still to be read back before writing goes on */
+    uint64_t waiting_since, waited; /* nanoseconds: since when there is nothing to write; how long it was so before */
 };
 
 /* Bytes of the target that are zero (or the marker) while the job runs, and get their contents at its end. */
@@ -109,11 +126,13 @@ struct job {
     struct held_range held[PLAN_PATCHES_MAX + 1]; /* [0] is the target's head */
     unsigned held_count;
     bool (*fill)(struct job *job);
-    bool window_full; /* the ledger is full: read back before more is written */
+    bool window_full;       /* the ledger is full: read back before more is written */
+    uint64_t written_until; /* bytes of the target: nothing before is written again */
 
     /* Reading back */
     struct job_channel checks;
     struct ledger ledger;
+    struct overlap overlap;
     bool differences_go_on; /* verify: tell and go on */
     struct message difference;
     uint64_t differing_bytes;
@@ -230,11 +249,28 @@ bool job_ledger_has_room(const struct job *job);
 void job_ledger_add(struct job *job, const struct image_chunk *chunk, const uint8_t *map, const struct job_slot *slot,
                     uint64_t target_offset, uint64_t length);
 bool job_ledger_empty(const struct job *job);
-/* Reads entries back into slots; true when anything moved on. */
+/* The entry that is read back next; NULL: none. */
+const struct ledger_entry *job_ledger_oldest(const struct job *job);
+/* Reads entries back into slots, as far as job_overlap_allows(); true when anything moved on. */
 bool job_check_pump(struct job *job);
 /* A slot that was compared. Releases it, unless it waits (see job_verify_again()). */
 void job_check_leave(struct job *job, struct pipeline_slot *slot);
 void job_ledger_close(struct job *job);
+
+/* --- job_overlap.c --- */
+void job_overlap_begin(struct job *job);
+/* From here on all that is in the ledger may be read back: writing has ended and was flushed. */
+void job_overlap_end(struct job *job);
+/* May the ledger's oldest entry be read back now? Always, when nothing is being written. */
+bool job_overlap_allows(const struct job *job);
+/* The next free slot is for reading back: the source must not take it. */
+bool job_overlap_wants_slot(const struct job *job);
+/* Nothing new is written until a stretch has been read back. */
+bool job_overlap_holds_writes(const struct job *job);
+/* Flushes, reads back; true when anything moved on. */
+bool job_overlap_pump(struct job *job);
+/* Waits for a flush that is under way (bounded by the device's deadlines). */
+void job_overlap_close(struct job *job);
 
 /* --- the jobs --- */
 /* Restore and clone: begin, copy from what `fill` brings, finish. */

@@ -2,8 +2,8 @@
 /*
  * What was written, in a bounded queue, and reading it back.
  *
- * The ledger holds enough entries for some 20 GiB, so that what is read back left the disk's own cache long ago and memory does
- * not grow with the disk. Writing and reading back take turns; nothing here needs that, so they could overlap.
+ * The ledger holds enough entries for some 20 GiB: memory does not grow with the disk. When it is full, writing waits until all
+ * of it has been read back. Before that, job_overlap.c says what may be read back while writing goes on.
  */
 #include "core/job_internal.h"
 
@@ -16,6 +16,11 @@
 static struct ledger_entry *entry_at(const struct ledger *ledger, size_t index)
 {
     return (struct ledger_entry *)(ledger->memory + (ledger->head + index) % ledger->capacity * ledger->stride);
+}
+
+const struct ledger_entry *job_ledger_oldest(const struct job *job)
+{
+    return job->ledger.count ? entry_at(&job->ledger, 0) : NULL;
 }
 
 bool job_ledger_empty(const struct job *job)
@@ -45,6 +50,10 @@ void job_ledger_add(struct job *job, const struct image_chunk *chunk, const uint
     entry->used_bytes = slot->used_bytes;
     entry->partition = slot->partition;
     entry->kind = chunk->kind == IMAGE_DATA || chunk->kind == IMAGE_PARTIAL ? IMAGE_DATA : IMAGE_ZERO;
+    ledger->added++;
+    if (entry->kind == IMAGE_DATA) /* zeroes may never pass through the disk's cache */
+        ledger->written += slot->used_bytes;
+    entry->written = ledger->written;
     memcpy(entry->hash, chunk->hash, sizeof(entry->hash));
     if (map && entry->kind == IMAGE_DATA) {
         entry->kind = IMAGE_PARTIAL;
@@ -100,11 +109,13 @@ bool job_check_pump(struct job *job)
 {
     bool progressed = job_channel_pump(&job->checks);
 
-    while (job->ledger.count && job_channel_idle(&job->checks)) {
+    while (job->ledger.count && job_channel_idle(&job->checks) && job_overlap_allows(job)) {
         struct pipeline_slot *slot = job_claim(job);
         if (!slot)
             break;
         take_entry(job, slot);
+        job->overlap.checking++;
+        job->overlap.stretch_left -= smaller_of(job->overlap.stretch_left, slot->chunk.length);
         job_channel_start(&job->checks, slot, CHANNEL_READ, job_slot(slot)->target_offset, slot->chunk.length);
         job_channel_pump(&job->checks);
         progressed = true;
@@ -138,6 +149,7 @@ void job_check_leave(struct job *job, struct pipeline_slot *slot)
         error.side = SIDE_TARGET;
         job_fail(job, &error);
     }
+    job->overlap.checking--;
     pipeline_release(job->pipeline, slot);
 }
 
@@ -169,6 +181,7 @@ int job_ledger_open(struct job *job, struct error *error)
 
 void job_ledger_close(struct job *job)
 {
+    job_overlap_close(job);
     job_channel_close(&job->checks);
     platform_release(job->platform, job->ledger.memory);
     job->ledger.memory = NULL;

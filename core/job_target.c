@@ -207,6 +207,22 @@ static void write_run(struct job *job, struct pipeline_slot *slot)
     job_channel_start(&job->writes, slot, action, own->target_offset, own->write_length);
 }
 
+/* Chunks come in the order of the disk. One that does not could write over what was read back already: refused. */
+static bool claim_place(struct job *job, const struct job_slot *own)
+{
+    struct error error;
+
+    if (own->target_offset >= job->written_until) {
+        job->written_until = own->target_offset + own->write_length;
+        return true;
+    }
+    error_set(&error, ERROR_CORRUPT, OPERATION_WRITE, job->target->name, own->target_offset / target_block(job),
+              "two chunks for one place");
+    error.side = SIDE_TARGET;
+    job_fail(job, &error);
+    return false;
+}
+
 static void place_slot(struct job *job, struct pipeline_slot *slot)
 {
     struct job_slot *own = job_slot(slot);
@@ -231,7 +247,7 @@ static void place_slot(struct job *job, struct pipeline_slot *slot)
     } else if (job->reader && slot->chunk.kind == IMAGE_UNREADABLE) {
         job->result->unreadable_bytes += slot->chunk.length;
     }
-    if (job_status(job))
+    if (job_status(job) || !claim_place(job, own))
         return;
     if (slot->chunk.kind != IMAGE_DATA && slot->chunk.kind != IMAGE_PARTIAL) {
         write_run(job, slot);
@@ -241,23 +257,27 @@ static void place_slot(struct job *job, struct pipeline_slot *slot)
     job_channel_start(&job->writes, slot, CHANNEL_WRITE, own->target_offset, own->write_length);
 }
 
-/* Takes what is done, in order, and writes it; true when anything moved on. */
+/* Takes what is done, in order, and writes it, or lets go what was compared; true when anything moved on. */
 static bool write_pump(struct job *job)
 {
     bool progressed = job_channel_pump(&job->writes);
+    struct pipeline_slot *slot;
 
-    while (job_channel_idle(&job->writes) && !job_status(job)) {
-        struct pipeline_slot *slot = pipeline_take(job->pipeline);
-        if (!slot)
+    while (!job_status(job) && (slot = pipeline_oldest(job->pipeline))) {
+        if (job_slot(slot)->role == ROLE_CHECK) {
+            job_check_leave(job, slot);
+        } else if (job_channel_idle(&job->writes)) {
+            place_slot(job, pipeline_take(job->pipeline));
+            job_channel_pump(&job->writes);
+        } else {
             break;
-        place_slot(job, slot);
-        job_channel_pump(&job->writes);
+        }
         progressed = true;
     }
     return progressed;
 }
 
-/* --- writing and reading back by turns --- */
+/* --- writing, and reading back what was written --- */
 
 static bool read_back_step(struct job *job)
 {
@@ -282,8 +302,9 @@ static bool copy_step(struct job *job)
     do {
         if (!job->options->no_verify && !job_ledger_has_room(job))
             job->window_full = true;
-        progressed = !job->window_full && job->fill(job);
+        progressed = !job->window_full && !job_overlap_holds_writes(job) && job->fill(job);
         progressed |= write_pump(job);
+        progressed |= job_overlap_pump(job);
     } while (progressed && !job_status(job));
     return (job->source_ended || job->window_full) && pipeline_empty(job->pipeline);
 }
@@ -306,8 +327,10 @@ int job_target_copy(struct job *job, bool (*fill)(struct job *job))
     while (!job->source_ended && !job_status(job)) {
         job->window_full = false;
         job_phase(job, PHASE_COPY);
+        job_overlap_begin(job);
         if (job_loop(job, copy_step))
             break;
+        job_overlap_end(job);
         job_phase(job, PHASE_FLUSH);
         if (flush_target(job))
             break;

@@ -230,11 +230,25 @@ static int carry_out(struct lab_disk *disk, struct block_request *request)
         memset(at, 0, size);
         break;
     case BLOCK_FLUSH:
+        if (++disk->flushes == disk->bad_flush)
+            return -ERROR_IO;
         settle_writes(disk, false);
         return 0;
     }
     keep_write(disk, offset, size);
     return 0;
+}
+
+static void note_event(struct lab_disk *disk, const struct block_request *request, bool ended)
+{
+    if (!disk->keep_events)
+        return;
+    if (disk->event_count == disk->event_capacity) {
+        disk->event_capacity = disk->event_capacity ? 2 * disk->event_capacity : 1024;
+        disk->events = realloc(disk->events, disk->event_capacity * sizeof(*disk->events));
+    }
+    disk->events[disk->event_count++] = (struct lab_event){request->operation, ended, request->lba,
+                                                           request->operation == BLOCK_FLUSH ? 0 : request->count};
 }
 
 static int disk_submit(struct block_device *device, struct block_request *request)
@@ -244,6 +258,7 @@ static int disk_submit(struct block_device *device, struct block_request *reques
     if (disk->pending_count == device->geometry.queue_depth)
         return -ERROR_FULL;
     disk->pending[disk->pending_count++] = request;
+    note_event(disk, request, false);
     if (disk->pending_count > disk->most_pending)
         disk->most_pending = disk->pending_count;
     return 0;
@@ -254,6 +269,8 @@ static bool disk_poll(struct block_device *device)
     struct lab_disk *disk = (struct lab_disk *)device;
     bool happened = false;
 
+    if (disk->delay && disk->polls++ % (disk->delay + 1))
+        return false;
     /* A few at each poll, in any order. */
     for (unsigned i = 0; i < 3 && disk->pending_count; i++) {
         unsigned which = random_next(&disk->seed) % disk->pending_count;
@@ -266,7 +283,9 @@ static bool disk_poll(struct block_device *device)
             return true;
         }
         disk->pending[which] = disk->pending[--disk->pending_count];
-        block_complete(request, carry_out(disk, request), 0);
+        int status = carry_out(disk, request);
+        note_event(disk, request, true);
+        block_complete(request, status, 0);
         happened = true;
     }
     return happened;
@@ -323,6 +342,7 @@ void lab_disk_free(struct lab_disk *disk)
     block_device_stop(&disk->device);
     settle_writes(disk, false);
     free(disk->unflushed);
+    free(disk->events);
     free(disk->contents);
     free(disk->durable);
     free(disk);

@@ -26,6 +26,13 @@ struct lab_write {
     uint8_t *data;
 };
 
+/* What a disk was asked: when a request came, and when it had been carried out. */
+struct lab_event {
+    enum block_operation operation;
+    bool ended;
+    uint64_t lba, count;
+};
+
 /* Writes go to `contents`; they survive a power cut only when a flush came between, or by luck, block by block. */
 struct lab_disk {
     struct block_device device;
@@ -37,16 +44,22 @@ struct lab_disk {
     struct block_request *pending[64];
     unsigned pending_count;
     uint32_t seed;
+    unsigned polls;
     /* Faults */
     uint64_t bad_read, bad_read_count;   /* blocks */
     uint64_t bad_write, bad_write_count; /* blocks */
     uint64_t lie_block;                  /* writes of this block are stored with a flipped bit */
     uint64_t power_cut;                  /* dies at the write, flush, discard or zeroes request with this number */
+    uint64_t bad_flush;                  /* the flush with this number fails, from 1 on; 0: none */
     bool refuse_zeroes;                  /* write-zeroes requests fail although they are offered */
+    unsigned delay;                      /* polls between those that carry something out */
     /* What it saw */
     uint64_t changes; /* requests other than reads */
-    uint64_t reads, read_bytes;
+    uint64_t reads, read_bytes, flushes;
     unsigned most_pending;
+    struct lab_event *events; /* in order; only when `keep_events` */
+    size_t event_count, event_capacity;
+    bool keep_events;
 };
 
 void lab_init(struct lab *lab, unsigned processors);

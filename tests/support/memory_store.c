@@ -211,7 +211,7 @@ static bool memory_poll(struct stream *stream)
     if (!request)
         return false;
     if (memory->waited++ < memory->store->delay)
-        return true;
+        return false;
     memory->waited = 0;
     memory->queue = request->next;
     if (!memory->queue)
