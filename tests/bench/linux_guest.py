@@ -13,7 +13,7 @@ import shutil
 import stat
 import subprocess
 
-PROGRAMS = ["partclone.ext4", "partclone.ntfs", "partclone.fat", "zstd", "sgdisk", "mkswap"]
+PROGRAMS = ["partclone.ext4", "partclone.ntfs", "partclone.fat", "zstd", "mkswap"]
 # partclone loads this one only when a thread ends.
 EXTRA_LIBRARIES = ["libgcc_s.so.1"]
 # nls_* and the USB drivers are not here: the firmware has read the stick before Linux runs.
@@ -36,18 +36,18 @@ ready $D /dev/sda1
 say disks
 mount -t ext4 /dev/sda1 /mnt || say "no images"
 say mounted
+last=$(($(cat /sys/block/${D#/dev/}/size) - 33))
 # Clonezilla's way: the table, then a stream for each partition; of swap its UUID.
 save() { # KIND NUMBER
     partclone.$1 $partclone -z 10485760 -L /tmp/log -c -s ${D}p$2 2>/tmp/err | zstd -q $zstd -c >/mnt/p$2.zst || { cat /tmp/err; say "failed p$2"; }
     say "saved p$2"
 }
 put() { # KIND NUMBER
-    zstd -q -dc /mnt/p$2.zst | partclone.$1 -z 10485760 -L /tmp/log -r -s - -o ${D}p$2 2>/tmp/err || { cat /tmp/err; say "failed p$2"; }
+    zstd -q -dc /mnt/p$2.zst | partclone.$1 $partclone -z 10485760 -L /tmp/log -r -s - -o ${D}p$2 2>/tmp/err || { cat /tmp/err; say "failed p$2"; }
     say "restored p$2"
 }
 capture() {
-    sgdisk -b /mnt/table $D >/dev/null || say "failed table"
-    dd if=$D of=/mnt/first bs=1M count=1 2>/dev/null
+    dd if=$D of=/mnt/first bs=512 count=2048 2>/dev/null && dd if=$D of=/mnt/last bs=512 skip=$last 2>/dev/null || say "failed table"
     say "saved table"
     save fat 1
     zstd -q $zstd -c <${D}p2 >/mnt/p2.zst; say "saved p2"
@@ -58,15 +58,14 @@ capture() {
     say "end"
 }
 restore() {
-    dd if=/mnt/first of=$D bs=440 count=1 conv=notrunc 2>/dev/null
-    sgdisk -l /mnt/table $D >/dev/null || say "failed table"
-    blockdev --rereadpt $D 2>/dev/null
+    dd if=/mnt/first of=$D bs=512 2>/dev/null && dd if=/mnt/last of=$D bs=512 seek=$last 2>/dev/null || say "failed table"
+    blockdev --rereadpt $D || say "failed partitions"
     ready ${D}p1 ${D}p2 ${D}p3 ${D}p4 ${D}p5
     say "restored table"
     put fat 1
     zstd -q -dc /mnt/p2.zst >${D}p2; say "restored p2"
     put ntfs 3; put ext4 4
-    u=$(cat /mnt/swap); mkswap -U ${u:0:8}-${u:8:4}-${u:12:4}-${u:16:4}-${u:20:12} ${D}p5 >/dev/null || say "failed swap"
+    u=$(cat /mnt/swap); /bin/mkswap -U ${u:0:8}-${u:8:4}-${u:12:4}-${u:16:4}-${u:20:12} ${D}p5 >/dev/null || say "failed swap"
     sync; blockdev --flushbufs $D || say "failed sync"
     say "end"
 }
