@@ -47,7 +47,7 @@ struct image_description {
     uint64_t disk_bytes;
     uint32_t logical_block, physical_block;
     uint32_t chunk_size;
-    int level;         /* zstd level used, information only */
+    int level;         /* zstd level, information only; 0: it followed the speed of the ends */
     bool is_partition; /* one partition captured alone: disk_bytes is its size; regions[0] is it */
     char model[BLOCK_TEXT_MAX], serial[BLOCK_TEXT_MAX], bus[16];
     uint64_t planned_used_bytes;
@@ -88,6 +88,8 @@ struct chunk_codec;
 size_t chunk_codec_memory(uint32_t chunk_size, int level); /* bytes of one codec, for reports */
 /* One per worker. NULL: no memory. level 0: decode only. */
 struct chunk_codec *chunk_codec_create(struct platform *platform, uint32_t chunk_size, int level);
+/* For the chunks from now on, 1 to the level it was created with. False: not such a level. */
+bool chunk_codec_set_level(struct chunk_codec *codec, int level);
 void chunk_codec_destroy(struct chunk_codec *codec);
 size_t chunk_stored_bound(uint32_t chunk_size);
 /*
@@ -124,6 +126,8 @@ int image_writer_add(struct image_writer *writer, const struct image_chunk *chun
 int image_writer_finish(struct image_writer *writer, struct image_totals *totals, struct error *error);
 /* Bytes handed to the stream so far, for progress. */
 uint64_t image_writer_stored(const struct image_writer *writer);
+/* Nothing is on its way to the stream: it waits for the segment that fills. */
+bool image_writer_idle(const struct image_writer *writer);
 /* Bytes of memory in use now: segments under way and the segment table. */
 size_t image_writer_memory(const struct image_writer *writer);
 /* Frees; without finish the image stays incomplete (whole segments up to here). Drains requests in flight. */

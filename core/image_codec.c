@@ -20,7 +20,8 @@
 struct chunk_codec {
     struct platform *platform;
     uint32_t chunk_size;
-    ZSTD_CCtx *compress; /* NULL: decode only */
+    int level, level_max; /* in use now; that there is memory for */
+    ZSTD_CCtx *compress;  /* NULL: decode only */
     ZSTD_DCtx *decompress;
 };
 
@@ -43,12 +44,24 @@ static int codec_level(int level)
     return level > ZSTD_maxCLevel() ? ZSTD_maxCLevel() : level;
 }
 
+static size_t compress_memory(uint32_t chunk_size, int level)
+{
+    size_t most = ZSTD_estimateCCtxSize_usingCParams(codec_parameters(chunk_size, level));
+
+    while (--level >= 1) {
+        size_t size = ZSTD_estimateCCtxSize_usingCParams(codec_parameters(chunk_size, level));
+        if (size > most)
+            most = size;
+    }
+    return most;
+}
+
 size_t chunk_codec_memory(uint32_t chunk_size, int level)
 {
     size_t size = sizeof(struct chunk_codec) + ZSTD_estimateDCtxSize();
 
     if (level)
-        size += ZSTD_estimateCCtxSize_usingCParams(codec_parameters(chunk_size, codec_level(level)));
+        size += compress_memory(chunk_size, codec_level(level));
     return size;
 }
 
@@ -89,7 +102,7 @@ struct chunk_codec *chunk_codec_create(struct platform *platform, uint32_t chunk
 
     if (!codec)
         return NULL;
-    *codec = (struct chunk_codec){.platform = platform, .chunk_size = chunk_size};
+    *codec = (struct chunk_codec){.platform = platform, .chunk_size = chunk_size, .level = level, .level_max = level};
     codec->decompress = ZSTD_initStaticDCtx((uint8_t *)codec + front, decompress_size);
     if (level)
         codec->compress = ZSTD_initStaticCCtx((uint8_t *)codec + front + middle, compress_size);
@@ -99,6 +112,17 @@ struct chunk_codec *chunk_codec_create(struct platform *platform, uint32_t chunk
         return NULL;
     }
     return codec;
+}
+
+bool chunk_codec_set_level(struct chunk_codec *codec, int level)
+{
+    if (level == codec->level)
+        return true;
+    if (!codec->compress || level < 1 || level > codec->level_max ||
+        !set_parameters(codec->compress, codec_parameters(codec->chunk_size, level)))
+        return false;
+    codec->level = level;
+    return true;
 }
 
 void chunk_codec_destroy(struct chunk_codec *codec)

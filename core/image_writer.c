@@ -441,6 +441,11 @@ int image_writer_finish(struct image_writer *writer, struct image_totals *totals
     return 0;
 }
 
+bool image_writer_idle(const struct image_writer *writer)
+{
+    return !writer->sending;
+}
+
 uint64_t image_writer_stored(const struct image_writer *writer)
 {
     return writer->image_offset;

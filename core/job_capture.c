@@ -136,6 +136,7 @@ static bool capture_step(struct job *job)
         progressed = job_source_pump(job);
         progressed |= drain(job);
     } while (progressed && !job_status(job));
+    pipeline_watch(job->pipeline, image_writer_idle(job->writer));
     return job->source_ended && pipeline_empty(job->pipeline) && !job->run.length;
 }
 
@@ -149,12 +150,14 @@ static int write_image(struct job *job, struct counting_store *counting, struct 
         error->side = SIDE_IMAGE;
         return status;
     }
-    status = job_open_pipeline(job, job->plan->description.level);
+    status = job_open_pipeline(job, options->level ? options->level : LEVEL_AUTO);
     if (!status)
         status = job_source_open(job, PIPELINE_ENCODE, error);
     if (!status)
         status = job_loop(job, capture_step);
     job_source_close(job);
+    if (job->pipeline)
+        job->result->level_tenths = pipeline_level_tenths(job->pipeline);
     job_close_pipeline(job);
     if (!status) {
         job_phase(job, PHASE_FLUSH);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LEVEL_DEFAULT 3
 #define TABLE_BYTES_MAX (1024u * 1024)
 #define GPT_BLOCKS 33u /* a backup header and 128 entries of 128 bytes, at 512-byte blocks */
 
@@ -237,7 +236,7 @@ static int describe_disk(struct plan *plan, struct error *error)
     description->disk_bytes = block_device_bytes(device);
     description->logical_block = device->geometry.logical_block;
     description->physical_block = device->geometry.physical_block;
-    description->level = options->level ? options->level : LEVEL_DEFAULT;
+    description->level = options->level;
     description->is_partition = plan->source_slice != NULL;
     snprintf(description->model, sizeof(description->model), "%s", disk->model);
     snprintf(description->serial, sizeof(description->serial), "%s", disk->serial);
@@ -303,9 +302,9 @@ int plan_source_disk(struct loop *loop, struct plan *plan, struct error *error)
         status = plan_single_volume(plan, error);
     }
     if (status)
+        return status;
     if (plan->blank.coarsened)
         extent_list_free(&plan->blank); /* it covers too much: correct before small */
-        return status;
     plan->source_bytes = description->disk_bytes;
     plan->used_bytes = extent_list_total(&plan->used);
     plan->skipped_bytes = plan->source_bytes - plan->used_bytes;
@@ -406,8 +405,8 @@ int job_plan(struct loop *loop, const struct job_request *request, struct plan *
     plan->kind = request->kind;
     plan->request = *request;
     plan->platform = loop->platform;
-    extent_list_init(&plan->blank, loop->platform);
     extent_list_init(&plan->used, loop->platform);
+    extent_list_init(&plan->blank, loop->platform);
     status = make_plan(loop, plan, error);
     plan->nanoseconds = platform_now(loop->platform) - started;
     if (status)
@@ -435,7 +434,7 @@ void plan_free(struct plan *plan)
     for (unsigned i = 0; i < plan->patch_count; i++)
         platform_release(plan->platform, plan->patches[i].data);
     platform_release(plan->platform, plan->placements);
-    extent_list_free(&plan->blank);
     extent_list_free(&plan->used);
+    extent_list_free(&plan->blank);
     memset(plan, 0, sizeof(*plan));
 }

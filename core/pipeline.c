@@ -6,6 +6,8 @@
 #define MEMORY_LIMIT_DEFAULT (96u * 1024 * 1024)
 #define LOOK_MAX                                                                                                       \
     NANOSECONDS_PER_SECOND /* a longer time between two looks is not the worker's: the program was stopped */
+/* Policy: plain bytes of data between two looks at the level; two segments, so that a window holds what an image's end takes in bursts. */
+#define LEVEL_WINDOW (128u * 1024 * 1024)
 #define SLOTS_MIN 3u
 #define SLOTS_MAX 256u
 
@@ -29,6 +31,15 @@ struct pipeline {
     _Atomic uint32_t changes;    /* counts events; idle workers wait on it */
     _Atomic uint32_t first_slot; /* where to begin looking: a hint, so that the oldest goes first */
     _Atomic bool stop;
+
+    /* The level of the next chunk, and what was done: chunks of data, the sum of their levels and lengths, time. */
+    _Atomic int level;
+    _Atomic uint64_t encoded_chunks, encoded_levels, encoded_bytes, computed;
+    /* LEVEL_AUTO. The loop's own. */
+    bool follows, watching, processors_awaited;
+    struct level_control control;
+    struct level_facts window; /* the one under way; computed and bytes as they were at its beginning */
+    uint64_t window_bytes, level_watched_at;
 
     /* The heartbeat: which position was being worked on at the last look, and for how long it was seen to be. */
     uint64_t watched, watched_at, watched_for;
@@ -83,12 +94,31 @@ static int make_digest(struct pipeline_slot *slot)
     return 0;
 }
 
-static int slot_work(struct pipeline_slot *slot, struct chunk_codec *codec)
+static int encode(struct pipeline *pipeline, struct pipeline_slot *slot, struct chunk_codec *codec)
+{
+    int level = atomic_load_explicit(&pipeline->level, memory_order_relaxed);
+    uint64_t started = pipeline->follows ? platform_now(pipeline->platform) : 0;
+
+    if (pipeline->follows && !chunk_codec_set_level(codec, level))
+        return -ERROR_OUT_OF_RANGE;
+    int status = chunk_encode(codec, slot->plain.data, (size_t)slot->chunk.length, slot->has_map ? slot->map : NULL,
+                              slot->stored, &slot->chunk);
+    if (!status && slot->chunk.stored_size) {
+        atomic_fetch_add_explicit(&pipeline->encoded_chunks, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&pipeline->encoded_levels, (uint64_t)level, memory_order_relaxed);
+        atomic_fetch_add_explicit(&pipeline->encoded_bytes, slot->chunk.length, memory_order_relaxed);
+    }
+    if (pipeline->follows)
+        atomic_fetch_add_explicit(&pipeline->computed, platform_now(pipeline->platform) - started,
+                                  memory_order_relaxed);
+    return status;
+}
+
+static int slot_work(struct pipeline *pipeline, struct pipeline_slot *slot, struct chunk_codec *codec)
 {
     switch (slot->work) {
     case PIPELINE_ENCODE:
-        return chunk_encode(codec, slot->plain.data, (size_t)slot->chunk.length, slot->has_map ? slot->map : NULL,
-                            slot->stored, &slot->chunk);
+        return encode(pipeline, slot, codec);
     case PIPELINE_DECODE:
         return chunk_decode(codec, &slot->chunk, slot->plain.data);
     case PIPELINE_HASH:
@@ -113,7 +143,7 @@ static bool take_and_work(struct pipeline *pipeline, struct chunk_codec *codec)
                                                      memory_order_relaxed))
             continue;
         atomic_fetch_sub_explicit(&pipeline->ready, 1, memory_order_relaxed);
-        slot->status = slot_work(slot, codec);
+        slot->status = slot_work(pipeline, slot, codec);
         atomic_store_explicit(&slot->state, SLOT_DONE, memory_order_release);
         return true;
     }
@@ -241,6 +271,64 @@ bool pipeline_stuck(struct pipeline *pipeline)
     return pipeline->watched_for > PIPELINE_WORK_LIMIT;
 }
 
+/* --- the level --- */
+
+static void begin_window(struct pipeline *pipeline)
+{
+    pipeline->window.elapsed = pipeline->window.waited = 0;
+    pipeline->window.computed = atomic_load_explicit(&pipeline->computed, memory_order_relaxed);
+    pipeline->window_bytes = atomic_load_explicit(&pipeline->encoded_bytes, memory_order_relaxed);
+}
+
+static void end_window(struct pipeline *pipeline)
+{
+    struct level_facts facts = pipeline->window;
+
+    facts.computed = atomic_load_explicit(&pipeline->computed, memory_order_relaxed) - facts.computed;
+    facts.processors = pipeline->workers + 1;
+    int level = level_next(&pipeline->control, &facts);
+    if (level != atomic_load_explicit(&pipeline->level, memory_order_relaxed))
+        platform_log(pipeline->platform, LOG_DEBUG, "level %d: of %llu ms, %llu computed by %u, %llu waited for", level,
+                     (unsigned long long)(facts.elapsed / NANOSECONDS_PER_MILLISECOND),
+                     (unsigned long long)(facts.computed / NANOSECONDS_PER_MILLISECOND), facts.processors,
+                     (unsigned long long)(facts.waited / NANOSECONDS_PER_MILLISECOND));
+    atomic_store_explicit(&pipeline->level, level, memory_order_relaxed);
+}
+
+void pipeline_watch(struct pipeline *pipeline, bool destination_waits)
+{
+    if (!pipeline->follows)
+        return;
+    uint64_t now = platform_now(pipeline->platform), passed = now - pipeline->level_watched_at;
+
+    pipeline->level_watched_at = now;
+    if (pipeline->watching) {
+        /* What was seen at the last look lasted until now: this thread slept or computed in between. */
+        pipeline->window.elapsed += passed;
+        pipeline->window.waited += pipeline->processors_awaited ? passed : 0;
+    } else if (!destination_waits) {
+        /* Only now something is on its way: before, nothing could be known about the destination. */
+        pipeline->watching = true;
+        begin_window(pipeline);
+    }
+    /* Half of the ring waits for processors, so the source is not what is missing. */
+    pipeline->processors_awaited =
+        destination_waits && 2 * atomic_load_explicit(&pipeline->ready, memory_order_relaxed) >= pipeline->slot_count;
+    if (pipeline->watching &&
+        atomic_load_explicit(&pipeline->encoded_bytes, memory_order_relaxed) - pipeline->window_bytes >= LEVEL_WINDOW) {
+        end_window(pipeline);
+        begin_window(pipeline);
+    }
+}
+
+unsigned pipeline_level_tenths(const struct pipeline *pipeline)
+{
+    uint64_t chunks = atomic_load_explicit(&pipeline->encoded_chunks, memory_order_relaxed);
+    uint64_t levels = atomic_load_explicit(&pipeline->encoded_levels, memory_order_relaxed);
+
+    return chunks ? (unsigned)((10 * levels + chunks / 2) / chunks) : 0;
+}
+
 bool pipeline_empty(const struct pipeline *pipeline)
 {
     return pipeline->first == pipeline->claimed;
@@ -285,14 +373,31 @@ static unsigned choose_slots(const struct pipeline *pipeline, const struct pipel
     return wanted < SLOTS_MIN ? SLOTS_MIN : wanted;
 }
 
+/* The highest level that all processors together have memory for. */
+static int choose_ceiling(const struct pipeline_config *config, unsigned processors, size_t limit)
+{
+    int level = LEVEL_CEILING;
+
+    while (level > LEVEL_START && processors * chunk_codec_memory(config->chunk_size, level) > limit / 2)
+        level--;
+    return level;
+}
+
 static int allocate_codecs(struct pipeline *pipeline, const struct pipeline_config *config, struct error *error)
 {
     unsigned processors = pipeline->platform->processors;
     size_t limit = config->memory_limit ? config->memory_limit : MEMORY_LIMIT_DEFAULT;
-    size_t each = chunk_codec_memory(config->chunk_size, config->level);
+    int level = config->level;
 
     if (config->processors && config->processors < processors)
         processors = config->processors;
+    pipeline->level = level;
+    if (pipeline->follows) {
+        level = choose_ceiling(config, processors, limit);
+        level_init(&pipeline->control, LEVEL_FLOOR, level);
+        pipeline->level = pipeline->control.level;
+    }
+    size_t each = chunk_codec_memory(config->chunk_size, level);
     /* Codecs of high levels are big: fewer processors rather than more memory than was promised. */
     while (processors > 1 && processors * each > limit / 2)
         processors--;
@@ -302,7 +407,7 @@ static int allocate_codecs(struct pipeline *pipeline, const struct pipeline_conf
     if (!pipeline->codecs)
         goto no_memory;
     for (unsigned i = 0; i < processors; i++) {
-        pipeline->codecs[i] = chunk_codec_create(pipeline->platform, config->chunk_size, config->level);
+        pipeline->codecs[i] = chunk_codec_create(pipeline->platform, config->chunk_size, level);
         if (!pipeline->codecs[i] && i == 0)
             goto no_memory;
         if (!pipeline->codecs[i])
@@ -365,6 +470,7 @@ int pipeline_create(struct loop *loop, const struct pipeline_config *config, str
     pipeline->platform = platform;
     pipeline->chunk_size = config->chunk_size;
     pipeline->encodes = config->level != 0;
+    pipeline->follows = config->level == LEVEL_AUTO;
     pipeline->memory = sizeof(*pipeline);
 
     status = allocate_codecs(pipeline, config, error);

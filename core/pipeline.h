@@ -10,6 +10,7 @@
 #define CORE_PIPELINE_H
 
 #include "core/image.h"
+#include "core/level.h"
 #include "core/loop.h"
 
 enum pipeline_work {
@@ -43,7 +44,7 @@ struct pipeline_slot {
 
 struct pipeline_config {
     uint32_t chunk_size;
-    int level;           /* 0: decode and hash only */
+    int level;           /* 0: decode and hash only; LEVEL_AUTO: follows what pipeline_watch() sees */
     unsigned slots;      /* 0: chosen from the number of processors and the memory limit */
     unsigned processors; /* how many may compute, the loop's own included; 0: all */
     size_t memory_limit; /* bytes for slots and codecs; 0: 96 MiB */
@@ -74,6 +75,13 @@ bool pipeline_work_once(struct pipeline *pipeline);
 unsigned pipeline_slots(const struct pipeline *pipeline);
 unsigned pipeline_processors(const struct pipeline *pipeline);
 size_t pipeline_memory(const struct pipeline *pipeline); /* bytes */
+/*
+ * LEVEL_AUTO: to be called between the steps of the loop, with whether the destination has nothing to do but to wait for chunks.
+ * Chooses the level of the chunks to come.
+ */
+void pipeline_watch(struct pipeline *pipeline, bool destination_waits);
+/* The mean level of the data chunks compressed so far, times ten; 0: none was. */
+unsigned pipeline_level_tenths(const struct pipeline *pipeline);
 /*
  * The heartbeat of the workers, to be asked for often: has the work that all others wait for been in one worker's hands
  * for longer than any work takes (PIPELINE_WORK_LIMIT)? Nothing more comes out then.

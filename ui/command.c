@@ -17,7 +17,8 @@ const char command_help[] =
     "\n"
     "A disk or image with #N behind it means its partition N. IMAGE - is standard input or output.\n"
     "\n"
-    "  --level=N        compression, 1 (fast) to 19 (small); 3 without it\n"
+    "  --level=N        compression, 1 (fast) to 19 (small), or auto: as small as the\n"
+    "                   speed of disk and target leaves time for; auto without it\n"
     "  --chunk=SIZE     64K to 4M; 1M without it\n"
     "  --split=SIZE     cut the image into files of at most SIZE (.001, .002, ...)\n"
     "  --raw            copy everything, used or not\n"
@@ -104,9 +105,11 @@ static int parse_number_option(struct command *command, const char *word, struct
     uint64_t number = 0;
     const char *value;
 
-    if ((value = option_value(word, "--level"))) {
+    if ((value = option_value(word, "--level")) && strcmp(value, "auto") == 0) {
+        command->options.level = 0;
+    } else if (value) {
         if (!parse_size(value, &number) || number < 1 || number > 19)
-            return usage(error, "%s: a level is 1 to 19", word);
+            return usage(error, "%s: a level is 1 to 19, or auto", word);
         command->options.level = (int)number;
     } else if ((value = option_value(word, "--chunk"))) {
         if (!parse_size(value, &number) || number < IMAGE_CHUNK_MIN || number > IMAGE_CHUNK_MAX ||

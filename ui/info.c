@@ -18,11 +18,20 @@ static void date_text(int64_t seconds, char text[32])
              date.second);
 }
 
+static void level_text(const struct image_description *description, char text[16])
+{
+    if (description->level)
+        snprintf(text, 16, "%d", description->level);
+    else
+        snprintf(text, 16, "auto");
+}
+
 static void print_info(struct session *session, const struct image_description *description,
                        const struct image_totals *totals)
 {
-    char size[SIZE_TEXT_MAX], used[SIZE_TEXT_MAX], date[32], uuid[37];
+    char size[SIZE_TEXT_MAX], used[SIZE_TEXT_MAX], date[32], uuid[37], level[16];
 
+    level_text(description, level);
     date_text(description->created, date);
     guid_format(description->uuid, uuid);
     output_print(session->out, "Image %s of a %s, made %s by %s\n", uuid,
@@ -32,9 +41,9 @@ static void print_info(struct session *session, const struct image_description *
                  description->bus[0] ? description->bus : "-");
     output_print(session->out,
                  "Size: %s (%" PRIu64 " bytes), sectors of %" PRIu32 " bytes, used %s, chunks of %" PRIu32
-                 " bytes, level %d\n",
+                 " bytes, level %s\n",
                  size_text(description->disk_bytes, size), description->disk_bytes, description->logical_block,
-                 size_text(description->planned_used_bytes, used), description->chunk_size, description->level);
+                 size_text(description->planned_used_bytes, used), description->chunk_size, level);
     for (unsigned i = 0; i < description->region_count; i++) {
         const struct image_region *region = &description->regions[i];
         if (!region->partition && !description->is_partition)
@@ -76,8 +85,9 @@ static void json_info(struct session *session, const struct image_description *d
                       const struct image_totals *totals)
 {
     struct json json = {session->out, false};
-    char uuid[37];
+    char uuid[37], level[16];
 
+    level_text(description, level);
     guid_format(description->uuid, uuid);
     json_begin_object(&json, NULL);
     json_text(&json, "uuid", uuid);
@@ -90,6 +100,7 @@ static void json_info(struct session *session, const struct image_description *d
     json_number(&json, "disk_bytes", description->disk_bytes);
     json_number(&json, "logical_block", description->logical_block);
     json_number(&json, "chunk_size", description->chunk_size);
+    json_text(&json, "level", level);
     json_number(&json, "planned_used_bytes", description->planned_used_bytes);
     json_begin_array(&json, "regions");
     for (unsigned i = 0; i < description->region_count; i++) {

@@ -137,6 +137,9 @@ static void print_result(struct session *session, const struct plan *plan, const
                  duration_text(passed, time), size_text(rate_per_second(bytes, passed), rate));
     if (plan->kind == JOB_CAPTURE)
         output_print(session->status, ", stored as %s", size_text(result->totals.stored_bytes, stored));
+    if (plan->kind == JOB_CAPTURE && !plan->request.options.level && result->level_tenths)
+        output_print(session->status, " at level %u.%u on average", result->level_tenths / 10,
+                     result->level_tenths % 10);
     output_print(session->status, ", with %u processor%s and %s of memory.\n", result->processors,
                  result->processors == 1 ? "" : "s", size_text(result->memory_bytes, memory));
     if (result->unreadable_bytes || result->damaged_bytes)
@@ -164,6 +167,7 @@ static void json_result(struct session *session, const struct job_result *result
     json_number(&json, "verify_milliseconds", result->verify_nanoseconds / NANOSECONDS_PER_MILLISECOND);
     json_number(&json, "memory_bytes", result->memory_bytes);
     json_number(&json, "processors", result->processors);
+    json_number(&json, "mean_level_tenths", result->level_tenths);
     json_text(&json, "verification", result->verification == VERIFIED_READ_BACK ? "read back" : "not read back");
     json_bytes(&json, "root", result->totals.root, IMAGE_HASH_SIZE);
     json_end_object(&json);

@@ -278,7 +278,7 @@ class Maker:
         self.store("command", "job-list", b"\0list\nlist --json\nhelp\nversion\n\n  then reboot\n")
         self.store("command", "job-restore", b"\0restore {serial}.eid sata:X --yes\ninfo {date}.eid\nmeasure x\n")
         with open(os.path.join(self.folder, "command.dictionary"), "w") as file:
-            for word in ("list capture restore clone verify info measure help version then return reboot poweroff --level= "
+            for word in ("list capture restore clone verify info measure help version then return reboot poweroff --level= auto "
                          "--chunk= --split= --processors= --raw --discard --salvage --no-verify --dry-run --yes --json "
                          "{serial} {model} {date} #1").split():
                 file.write('"%s"\n' % word)

@@ -37,6 +37,8 @@ static void test_every_verb(void **state)
     assert_int_equal(parse(&command, "restore --yes \"my images/pc.eid#3\" sata:X --dry-run --json"), 0);
     assert_string_equal(command.arguments[0], "my images/pc.eid#3");
     assert_true(command.yes && command.dry_run && command.json);
+    assert_int_equal(parse(&command, "capture a b --level=9 --level=auto"), 0);
+    assert_int_equal(command.options.level, 0);
     assert_int_equal(parse(&command, "list"), 0);
     assert_int_equal(parse(&command, "verify a.eid"), 0);
     assert_int_equal(command.argument_count, 1);
@@ -51,6 +53,7 @@ static void test_nonsense_is_refused(void **state)
                                         "capture a b --level=0",
                                         "capture a b --level=20",
                                         "capture a b --level=",
+                                        "capture a b --level=automatic",
                                         "capture a b --chunk=3M",
                                         "capture a b --chunk=8M",
                                         "capture a b --split=1M",

@@ -73,6 +73,34 @@ static void test_levels_and_sizes(void **state)
     free(stored);
 }
 
+/* A codec that goes up and down makes what one made for that level alone makes. */
+static void test_changing_levels(void **state)
+{
+    static const int levels[] = {8, 1, 5, 2, 3, 8};
+    uint8_t *plain = malloc(IMAGE_CHUNK_DEFAULT), *back = malloc(IMAGE_CHUNK_DEFAULT);
+    uint8_t *stored = malloc(chunk_stored_bound(IMAGE_CHUNK_DEFAULT));
+    struct chunk_codec *codec = chunk_codec_create(memory_platform(), IMAGE_CHUNK_DEFAULT, 8);
+    struct image_chunk chunk, alone;
+
+    (void)state;
+    fill(plain, IMAGE_CHUNK_DEFAULT, 60);
+    assert_false(chunk_codec_set_level(codec, 0));
+    assert_false(chunk_codec_set_level(codec, 9));
+    for (unsigned i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+        struct chunk_codec *other = chunk_codec_create(memory_platform(), IMAGE_CHUNK_DEFAULT, levels[i]);
+        assert_int_equal(chunk_encode(other, plain, IMAGE_CHUNK_DEFAULT, NULL, stored, &alone), 0);
+        chunk_codec_destroy(other);
+        assert_true(chunk_codec_set_level(codec, levels[i]));
+        check_chunk(codec, plain, IMAGE_CHUNK_DEFAULT / 2, stored, back);
+        assert_int_equal(chunk_encode(codec, plain, IMAGE_CHUNK_DEFAULT, NULL, stored, &chunk), 0);
+        assert_memory_equal(chunk.stored_hash, alone.stored_hash, IMAGE_HASH_SIZE);
+    }
+    chunk_codec_destroy(codec);
+    free(plain);
+    free(back);
+    free(stored);
+}
+
 static void test_kinds(void **state)
 {
     uint8_t plain[65536], back[65536], stored[70000], map[2] = {0};
@@ -210,8 +238,12 @@ static void test_zero_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_levels_and_sizes), cmocka_unit_test(test_kinds),     cmocka_unit_test(test_wrong_frames),
-        cmocka_unit_test(test_zero_frames),      cmocka_unit_test(test_zero_runs),
+        cmocka_unit_test(test_levels_and_sizes),
+        cmocka_unit_test(test_changing_levels),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_wrong_frames),
+        cmocka_unit_test(test_zero_frames),
+        cmocka_unit_test(test_zero_runs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,6 +47,7 @@ static void test_capture(void **state)
     assert_int_equal(result.totals.stored_bytes, lab.store.volumes[0].size);
     assert_true(result.totals.unused_bytes > 2 * 1024 * 1024);
     assert_true(result.totals.zero_bytes > 8 * 1024 * 1024);
+    assert_int_equal(result.level_tenths, 10);
     assert_true(source->most_pending == 8);
     assert_int_equal(source->changes, 0); /* nothing is ever written to a source */
     assert_memory_equal(before, source->contents, source->bytes);

@@ -215,6 +215,83 @@ static void test_memory(void **state)
     assert_int_equal(memory_platform_in_use(), before);
 }
 
+/* --- the level that follows --- */
+
+#define BIG_CHUNK (1024u * 1024)
+
+static _Atomic uint64_t scripted; /* only the tests below let time pass */
+
+static uint64_t scripted_now(struct platform *platform)
+{
+    (void)platform;
+    return scripted;
+}
+
+/* One ring of data through a pipeline whose target takes `nanoseconds` for it; the processors take no time of this clock. */
+static void fill_and_drain(struct pipeline *pipeline, bool destination_waits, uint64_t nanoseconds)
+{
+    struct pipeline_slot *slot;
+
+    while ((slot = pipeline_claim(pipeline)) != NULL) {
+        memset(slot->plain.data, 5, BIG_CHUNK);
+        slot->chunk.length = BIG_CHUNK;
+        slot->work = PIPELINE_ENCODE;
+        pipeline_ready(pipeline, slot);
+    }
+    pipeline_watch(pipeline, destination_waits);
+    scripted += nanoseconds;
+    pipeline_watch(pipeline, destination_waits);
+    while (!pipeline_empty(pipeline)) {
+        if (!pipeline_oldest(pipeline))
+            assert_true(pipeline_work_once(pipeline));
+        slot = pipeline_oldest(pipeline);
+        assert_int_equal(slot->status, 0);
+        pipeline_release(pipeline, slot);
+    }
+}
+
+static void test_level_follows(void **state)
+{
+    struct pipeline *pipeline;
+    struct pipeline_config config = {.chunk_size = BIG_CHUNK, .level = LEVEL_AUTO};
+
+    (void)state;
+    lab_init(&lab, 1);
+    lab.ops.now = scripted_now;
+    assert_int_equal(pipeline_create(&lab.loop, &config, &pipeline, NULL), 0);
+    assert_int_equal(pipeline_level_tenths(pipeline), 0);
+    /* Nothing was on its way yet: that the destination waits says nothing. */
+    for (unsigned i = 0; i < 15; i++)
+        fill_and_drain(pipeline, true, NANOSECONDS_PER_SECOND);
+    assert_int_equal(pipeline_level_tenths(pipeline), 10 * LEVEL_START);
+    /* The destination is busy all the time. */
+    for (unsigned i = 0; i < 45; i++)
+        fill_and_drain(pipeline, false, NANOSECONDS_PER_SECOND);
+    unsigned slow = pipeline_level_tenths(pipeline);
+    assert_true(slow > 10 * LEVEL_START);
+    /* Now it waits, and so does the source. */
+    for (unsigned i = 0; i < 45; i++)
+        fill_and_drain(pipeline, true, NANOSECONDS_PER_SECOND);
+    assert_true(pipeline_level_tenths(pipeline) < slow);
+    pipeline_destroy(pipeline);
+    lab_free(&lab);
+}
+
+/* Many processors and big chunks: the highest level gives way, not the processors. */
+static void test_level_memory(void **state)
+{
+    struct pipeline *pipeline;
+    struct pipeline_config config = {.chunk_size = BIG_CHUNK, .level = LEVEL_AUTO, .memory_limit = 48u * 1024 * 1024};
+
+    (void)state;
+    lab_init(&lab, 8);
+    assert_int_equal(pipeline_create(&lab.loop, &config, &pipeline, NULL), 0);
+    assert_int_equal(pipeline_processors(pipeline), 8);
+    assert_true(pipeline_memory(pipeline) <= config.memory_limit);
+    pipeline_destroy(pipeline);
+    lab_free(&lab);
+}
+
 /* --- a worker that takes work and never comes back --- */
 
 static struct pipeline *left_behind; /* where the leak checker finds what the lost worker keeps */
@@ -277,8 +354,9 @@ static void test_stuck(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),  cmocka_unit_test(test_work),  cmocka_unit_test(test_take),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_stuck),
+        cmocka_unit_test(test_order),        cmocka_unit_test(test_work),  cmocka_unit_test(test_take),
+        cmocka_unit_test(test_memory),       cmocka_unit_test(test_stuck), cmocka_unit_test(test_level_follows),
+        cmocka_unit_test(test_level_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
