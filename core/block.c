@@ -359,8 +359,6 @@ static bool block_poll(struct pollable *pollable)
     /* A poll inside this one (a firmware call that the implementer made) finds nothing. */
     if (device->polling)
         return false;
-    if (!device->ops->poll_blocks)
-        platform_hold_events(device->loop->platform);
     device->polling = true;
     if (device->ops->poll)
         happened = device->ops->poll(device);
@@ -370,8 +368,6 @@ static bool block_poll(struct pollable *pollable)
     if (device->again_first && send_again(device))
         happened = true;
     device->polling = false;
-    if (!device->ops->poll_blocks)
-        platform_release_events(device->loop->platform);
     return happened;
 }
 
@@ -429,6 +425,7 @@ int block_device_start(struct block_device *device, struct error *error)
     memset(&device->bounce, 0, sizeof(device->bounce));
     device->bounce_busy = false;
     device->pollable.poll = block_poll;
+    device->pollable.hold_events = !device->ops->poll_blocks;
     loop_add(device->loop, &device->pollable);
     return 0;
 }

@@ -86,15 +86,23 @@ void loop_forget(struct loop *loop, struct completion *completion)
 bool loop_poll(struct loop *loop)
 {
     struct loop_cursor cursor = {.next = loop->pollables, .outer = loop->cursors};
-    bool happened = false;
+    bool happened = false, held = false;
 
     loop->cursors = &cursor;
     while (cursor.next) {
         struct pollable *pollable = cursor.next;
         cursor.next = pollable->next;
+        /* Held once over a row of those that need it: this is what an idle turn costs. */
+        if (pollable->hold_events && !held)
+            platform_hold_events(loop->platform);
+        else if (!pollable->hold_events && held)
+            platform_release_events(loop->platform);
+        held = pollable->hold_events;
         if (pollable->poll(pollable))
             happened = true;
     }
+    if (held)
+        platform_release_events(loop->platform);
     loop->cursors = cursor.outer;
     return happened;
 }

@@ -17,6 +17,7 @@ struct fiber;
 /* Something that is polled. Embedded in its owner. */
 struct pollable {
     bool (*poll)(struct pollable *pollable); /* true when something happened; must not block or dispatch */
+    bool hold_events; /* no call may come in from outside during poll(), which is short (platform_hold_events) */
     struct pollable *next;
 };
 
