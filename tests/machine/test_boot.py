@@ -225,6 +225,24 @@ def test_image_on_a_fat_volume_of_a_disk_of_ours():
             assert subprocess.run(["zstd", "-dc"], input=image, check=True, capture_output=True).stdout == file.read()
 
 
+def test_ten_disks_come_up_side_by_side():
+    with Machine(command="list") as m:
+        m.add_stick()
+        for place, serial in enumerate(("A", "SAME", "SAME", "B", "C"), 8):
+            m.add_nvme(m.new_disk("nvme-%d" % place, "64M"), serial, addr="0x%x" % place)
+        for number in range(5):
+            m.add_ahci_disk(m.new_disk("sata-%d" % number, "64M"), "S%d" % number)
+        m.start()
+        m.wait_for(r"exit code 0$", timeout=60)
+        m.expect_exit(0)
+        log = m.log()
+        # Begun in one go, before the first is ready; named in the order of their places, whichever is ready first.
+        assert 0 < log.index("sata@0000:00:1f.2: reset") < log.index("nvme:A: QEMU"), log
+        assert re.findall(r"^(\S+:\S+)$", log, re.MULTILINE) == [
+            "nvme:A", "nvme:SAME", "nvme:SAME@0000:00:0a.0", "nvme:B", "nvme:C", "sata:S0", "sata:S1", "sata:S2", "sata:S3", "sata:S4",
+            "usb:STICK"], log
+
+
 def test_usb_disk_comes_and_goes():
     with Machine(screen=True) as m:
         m.add_stick()
