@@ -75,6 +75,37 @@ static bool is_cached(const struct posix_block *block, uint64_t offset)
     return offset < block->cached_size && mincore(block->cached + offset, PAGE, &resident) == 0 && (resident & 1);
 }
 
+/* Past the page cache or not: what is read of a target comes from the disk, also what was written a moment ago. */
+static int drop_cached(const struct posix_block *block, uint64_t offset, uint64_t length)
+{
+    off_t start = (off_t)(offset / PAGE * PAGE), size = (off_t)((offset + length + PAGE - 1) / PAGE * PAGE) - start;
+
+    if (sync_file_range(block->descriptor, start, size,
+                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) != 0)
+        return -errno; /* of a write that failed: nobody else will be told */
+    posix_fadvise(block->descriptor, start, size, POSIX_FADV_DONTNEED);
+    return 0;
+}
+
+/* Past the page cache where offset, length and memory allow it. */
+static int transfer(const struct posix_block *block, const struct block_request *request, uint64_t offset,
+                    uint64_t length, size_t *transferred)
+{
+    uint8_t *data = (uint8_t *)request->buffer->data + request->offset;
+    bool write = request->operation == BLOCK_WRITE;
+    int status = -EINVAL;
+
+    if (block->direct >= 0 && ((offset | length | (uintptr_t)data) & (block->direct_block - 1)) == 0 &&
+        !is_cached(block, offset))
+        status = posix_transfer(block->direct, write, data, (size_t)length, (int64_t)offset, transferred);
+    if (status == -EINVAL) { /* a file system may say so as well, which asks for more than is known of it */
+        status = write || block->device.read_only ? 0 : drop_cached(block, offset, length);
+        if (!status)
+            status = posix_transfer(block->descriptor, write, data, (size_t)length, (int64_t)offset, transferred);
+    }
+    return !status && *transferred < length ? -EIO : status;
+}
+
 static void run_task(struct posix_task *task)
 {
     struct block_task *block_task = (struct block_task *)task;
@@ -82,20 +113,13 @@ static void run_task(struct posix_task *task)
     struct block_request *request = block_task->request;
     uint64_t block_size = block->device.geometry.logical_block;
     uint64_t offset = request->lba * block_size, length = request->count * block_size;
-    bool aligned = block->direct >= 0 && ((offset | length) & (block->direct_block - 1)) == 0;
 
     task->transferred = 0;
     switch (request->operation) {
     case BLOCK_READ:
-    case BLOCK_WRITE: {
-        uint8_t *data = (uint8_t *)request->buffer->data + request->offset;
-        aligned = aligned && ((uintptr_t)data & (block->direct_block - 1)) == 0 && !is_cached(block, offset);
-        task->status = posix_transfer(aligned ? block->direct : block->descriptor, request->operation == BLOCK_WRITE,
-                                      data, (size_t)length, (int64_t)offset, &task->transferred);
-        if (!task->status && task->transferred < length)
-            task->status = -EIO;
+    case BLOCK_WRITE:
+        task->status = transfer(block, request, offset, length, &task->transferred);
         break;
-    }
     case BLOCK_FLUSH:
         task->status = fdatasync(block->descriptor) == 0 ? 0 : -errno;
         /* What was written must come from the disk when it is read back. */
