@@ -7,7 +7,7 @@ import re
 import sys
 
 from settings import HERE, MIB
-from workspace import run
+from workspace import loop_device, run
 
 sys.path.insert(0, os.path.join(HERE, "..", "machine"))
 
@@ -85,12 +85,15 @@ def make_volume(folder, kind, mebibytes):
 
 
 def make_disk(folder, total, mebibytes):
-    """A disk of `total` MiB with an ESP, an NTFS and an ext4 volume of `mebibytes` each, swap, and unpartitioned space."""
+    """A disk of `total` MiB with an ESP, an NTFS and an ext4 volume of `mebibytes` each, and swap in all that remains: space
+    outside of partitions would be read whole."""
     path = os.path.join(folder, "source")
-    disk = pc.PcDisk(path, ntfs=mebibytes, ext4=mebibytes, swap=256)
-    if total * MIB > os.path.getsize(path):
-        os.truncate(path, total * MIB)
-        run("sgdisk", "-e", path)
+    disk = pc.PcDisk(path, ntfs=mebibytes, ext4=mebibytes, swap=32)
+    os.truncate(path, total * MIB)
+    run("sgdisk", "-e", path)
+    run("sgdisk", "-d", "5", "-n", "5:0:0", "-t", "5:8200", "-c", "5:Swap", path)
+    with loop_device(path, disk.offsets[5], total * MIB - disk.offsets[5] - MIB) as device:
+        run("mkswap", device)
     volumes, ranges = [], []
     for number, kind in ((3, "ntfs"), (4, "ext4")):
         volume = disk.extract(number, os.path.join(folder, "volume"))

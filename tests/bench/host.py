@@ -7,6 +7,7 @@ import glob
 import os
 import subprocess
 import sys
+import time
 
 import data
 import peers
@@ -21,7 +22,7 @@ READ, ZSTD3, ZSTD1, WRITE_IMAGE = "reading alone", "zstd -3 -T2 alone", "zstd -1
 READ_IMAGE, DECODE, WRITE_TARGET, TOGETHER = "reading the image alone", "decoding alone", "writing to the target alone", "decoding and writing together"
 HASH = "decoding and hashing"
 EIDOLON, EIDOLON_FAST = "eidolon, read back", "eidolon, --no-verify"
-CLONEZILLA = ("Clonezilla: partclone, zstdmt -3", "the same without partclone's waits")
+CLONEZILLA = ("Clonezilla: partclone, zstdmt -3", "Clonezilla, partclone not waiting")
 
 
 class Results:
@@ -71,7 +72,7 @@ def run(settings):
 
 
 def say(text):
-    print(text, file=sys.stderr, flush=True)
+    print(time.strftime("%H:%M:%S ") + text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

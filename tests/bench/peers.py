@@ -141,10 +141,10 @@ def tools(eidolon):
     if has_auto_level(eidolon):
         table.append(Tool("eidolon --level=auto, --no-verify", "eidolon", ALL, _eidolon_capture("--level=auto", "--no-verify"), None))
     table.append(Tool("Clonezilla: partclone, zstdmt -3", "clonezilla", ALL, _clonezilla_capture(["zstdmt", "-c", "-3"]), _clonezilla_restore()))
-    table.append(Tool("the same without partclone's waits", "clonezilla", ALL, _clonezilla_capture(["zstdmt", "-c", "-3"], IMPATIENT),
+    table.append(Tool("Clonezilla, partclone not waiting", "clonezilla", ALL, _clonezilla_capture(["zstdmt", "-c", "-3"], IMPATIENT),
                       _clonezilla_restore(IMPATIENT)))
     if zstdmt_threads() != 2:
-        table.append(Tool("the same, zstd -T2", "clonezilla", ALL, _clonezilla_capture(["zstd", "-T2", "-c", "-3"], IMPATIENT), None))
+        table.append(Tool("Clonezilla, zstd -T2", "clonezilla", ALL, _clonezilla_capture(["zstd", "-T2", "-c", "-3"], IMPATIENT), None))
     return table + [
         Tool("ntfsclone, zstd -3 -T2", "other", ("ntfs",), _ntfsclone_capture, _ntfsclone_restore),
         Tool("e2image -ra, zstd -3 -T2", "other", ("ext4",), _e2image_capture, _dd_restore("zstd", "-q", "-d", "-c")),

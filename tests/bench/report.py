@@ -125,7 +125,7 @@ def draw(path, tables):
         script.append("$data << EOD")
         for number, (label, value) in enumerate(table.chart.items()):
             script.append('%d %.4f %d "%s"' % (number, value, 1 if label.lower().startswith("eidolon") else 0, label.replace('"', "")))
-        script += ["EOD", "set title '%s'" % table.title.replace("'", "’"), "set xrange [0:%g]" % (max(table.chart.values()) * 1.15),
+        script += ["EOD", "set title '%s'" % table.title.replace("'", "’"), "set xrange [0:%g]" % (max(table.chart.values()) * 1.25),
                    "set yrange [%d.5:-0.5]" % (len(table.chart) - 1),
                    "plot $data using ($2*0.5):1:($2*0.5):(0.35):($3==1?0x2a6fb0:0xa0a0a0):ytic(4) with boxxyerror lc rgb variable, "
                    "$data using 2:1:(sprintf(' %.2f', $2)) with labels left"]
