@@ -125,6 +125,7 @@ struct job {
     struct job_channel writes;
     struct held_range held[PLAN_PATCHES_MAX + 1]; /* [0] is the target's head */
     unsigned held_count;
+    unsigned discarded; /* placements that were discarded or left out */
     bool (*fill)(struct job *job);
     bool window_full;       /* the ledger is full: read back before more is written */
     uint64_t written_until; /* bytes of the target: nothing before is written again */

@@ -182,29 +182,27 @@ static void write_failed(struct job_channel *channel, const struct error *error)
     job_fail(channel->owner, error);
 }
 
-/* A run of zeroes or unused space. The head is held, so a run that begins there begins behind it. */
+/* A run of zeroes or unused space, which was discarded at the beginning if at all. The head is held, so a run that begins there begins behind it. */
 static void write_run(struct job *job, struct pipeline_slot *slot)
 {
     struct job_slot *own = job_slot(slot);
-    enum channel_action action = CHANNEL_ZERO;
     uint64_t head = job->held[0].size;
 
+    if (slot->chunk.kind == IMAGE_UNUSED) {
+        slot_gone(job, slot);
+        return;
+    }
     if (own->target_offset < head) {
         uint64_t cut = smaller_of(head - own->target_offset, own->write_length);
         own->target_offset += cut;
         own->source_offset += cut;
         own->write_length -= cut;
     }
-    if (slot->chunk.kind == IMAGE_UNUSED)
-        action = CHANNEL_DISCARD;
+    own->used_bytes = own->write_length;
+    if (own->write_length)
+        job_channel_start(&job->writes, slot, CHANNEL_ZERO, own->target_offset, own->write_length);
     else
-        own->used_bytes = own->write_length;
-    if (!own->write_length ||
-        (action == CHANNEL_DISCARD && (!job->options->discard || !job->target->geometry.max_discard))) {
         slot_gone(job, slot);
-        return;
-    }
-    job_channel_start(&job->writes, slot, action, own->target_offset, own->write_length);
 }
 
 /* Chunks come in the order of the disk. One that does not could write over what was read back already: refused. */
@@ -367,6 +365,43 @@ static int erase(struct job *job, uint64_t offset, size_t size, struct error *er
     return status;
 }
 
+/* Hands the next placement to the channel; false when there is none. A slot stands for it, but its buffer is not used. */
+static bool discard_next(struct job *job)
+{
+    while (job->discarded < job->plan->placement_count) {
+        const struct placement *placement = &job->plan->placements[job->discarded];
+        uint64_t start = placement->target_offset, end = start + placement->bytes;
+        struct pipeline_slot *slot;
+        if (start < job->held[0].size)
+            start = job->held[0].size;
+        if (placement->skip || start >= end) {
+            job->discarded++;
+            continue;
+        }
+        slot = job_claim(job);
+        if (!slot)
+            return false;
+        slot->chunk.kind = IMAGE_UNUSED;
+        pipeline_skip(job->pipeline, slot);
+        job_channel_start(&job->writes, pipeline_take(job->pipeline), CHANNEL_DISCARD, start, end - start);
+        job->discarded++;
+        return true;
+    }
+    return false;
+}
+
+static bool discard_step(struct job *job)
+{
+    bool progressed;
+
+    do {
+        progressed = job_channel_pump(&job->writes);
+        if (job_channel_idle(&job->writes))
+            progressed |= discard_next(job);
+    } while (progressed && !job_status(job));
+    return job->discarded == job->plan->placement_count && pipeline_empty(job->pipeline);
+}
+
 int job_target_begin(struct job *job, struct error *error)
 {
     uint64_t block = target_block(job), bytes = block_device_bytes(job->target);
@@ -380,6 +415,9 @@ int job_target_begin(struct job *job, struct error *error)
     make_marker(job, marker);
     status = write_and_flush(job, 0, marker, (size_t)block, error);
     platform_release(job->platform, marker);
+    /* All that will be written or is unused, in requests as big as they get: an SSD is written fastest when it is empty. */
+    if (!status && job->options->discard && job->target->geometry.max_discard)
+        status = job_loop(job, discard_step);
     if (!status && job->held[0].size > block)
         status = erase(job, block, job->held[0].size - (size_t)block, error);
     /* A backup GPT of the target's own would be found again by repair programs. A partition has none. */

@@ -84,6 +84,33 @@ static void test_same(void **state)
     restore_to(DISK_BYTES, 512, true);
 }
 
+/* All discards come right behind the mark, as big as they get, and none touches it. */
+static void test_discard_first(void **state)
+{
+    (void)state;
+    struct lab_disk *target = lab_disk_create(&lab, "TARGET", DISK_BYTES, 512, 0x5A);
+    struct job_request request = lab_restore_request(&lab, target);
+    bool written = false;
+    unsigned discards = 0;
+
+    request.options.discard = true;
+    target->keep_events = true;
+    assert_int_equal(lab_run(&lab, &request, &result), 0);
+    for (size_t i = 0; i < target->event_count; i++) {
+        const struct lab_event *event = &target->events[i];
+        if (event->operation == BLOCK_DISCARD && !event->ended) {
+            assert_false(written);
+            assert_true(event->lba * 512 >= HALF_RESTORED_BYTES);
+            discards++;
+        } else if (event->operation == BLOCK_WRITE && event->lba) {
+            written = true;
+        }
+    }
+    assert_in_range(discards, DISK_BYTES / target->device.geometry.max_discard, 24);
+    lab_assert_restored(source, target, target->contents);
+    lab_disk_free(target);
+}
+
 static void test_blocks_4096(void **state)
 {
     (void)state;
@@ -297,6 +324,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_same, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_discard_first, set_up, tear_down),
         cmocka_unit_test(test_blocks_4096),
         cmocka_unit_test_setup_teardown(test_bigger, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_smaller, set_up, tear_down),
