@@ -374,6 +374,8 @@ static const struct extent used_extents[] = {
 };
 #define ZERO_EXTENT 8u /* in use, but zero: two whole chunks */
 
+struct extent lab_blank[2];
+
 unsigned lab_used_count(void)
 {
     return sizeof(used_extents) / sizeof(used_extents[0]);
@@ -400,6 +402,9 @@ static int labfs_read(struct block_device *volume, struct allocation *allocation
     (void)volume;
     for (unsigned i = 0; i < lab_used_count(); i++)
         if (extent_list_add(&allocation->used, used_extents[i].offset, used_extents[i].length))
+            return -ERROR_NO_MEMORY;
+    for (unsigned i = 0; i < 2; i++)
+        if (extent_list_add(&allocation->blank, lab_blank[i].offset, lab_blank[i].length))
             return -ERROR_NO_MEMORY;
     allocation->verdict = ALLOCATION_EXACT;
     message_add(&allocation->messages, MESSAGE_WARNING, MESSAGE_FS_NOT_CLEAN, 0, "labfs", NULL, 0, 0);

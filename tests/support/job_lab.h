@@ -85,6 +85,8 @@ uint64_t lab_second_offset(const struct lab_disk *disk); /* of partition 2, byte
 /* The used extents of partition 1, bytes from its start. */
 struct extent lab_used(unsigned index);
 unsigned lab_used_count(void);
+/* What of them the file system calls blank; set by a test for itself. Length 0: nothing. */
+extern struct extent lab_blank[2];
 #define LAB_GARBAGE "DELETED SECRETS "
 
 /* `restored` holds all that matters of `original` (its partitions' used bytes, gaps; tables only when sizes are equal). */

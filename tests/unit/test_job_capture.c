@@ -57,6 +57,37 @@ static void test_capture(void **state)
     free(before);
 }
 
+/* What the file system calls blank becomes zeroes, whatever the disk has there, and whole chunks of it are not read. */
+static void test_blank(void **state)
+{
+    static struct lab lab;
+    static struct job_result result;
+
+    (void)state;
+    lab_init(&lab, 1);
+    struct lab_disk *source = lab_pc(&lab, "PC", DISK_BYTES, 512);
+    uint8_t *first = source->contents + LAB_FIRST_BLOCK * 512;
+    lab_blank[0] = (struct extent){1179648 + 5000, 30000}; /* within a chunk, not on whole pieces */
+    lab_blank[1] = (struct extent){3145728, 131072};       /* two chunks */
+    memset(first + lab_blank[1].offset, 0xee, lab_blank[1].length);
+    source->bad_read = LAB_FIRST_BLOCK + lab_blank[1].offset / 512;
+    source->bad_read_count = lab_blank[1].length / 512;
+    struct job_request request = lab_capture_request(&lab, source);
+    assert_int_equal(lab_run(&lab, &request, &result), 0);
+    assert_int_equal(result.verification, VERIFIED_READ_BACK);
+    source->bad_read_count = 0;
+    /* The disk and the image hold the same, as far as anything matters. */
+    request = lab_restore_request(&lab, source);
+    request.kind = JOB_VERIFY;
+    assert_int_equal(lab_run(&lab, &request, &result), 0);
+    for (unsigned i = 0; i < 2; i++)
+        memset(first + lab_blank[i].offset, 0, lab_blank[i].length);
+    check_image(&lab, source);
+    memset(lab_blank, 0, sizeof lab_blank);
+    lab_disk_free(source);
+    lab_free(&lab);
+}
+
 static void test_plan(void **state)
 {
     static struct lab lab;
@@ -213,7 +244,7 @@ int main(void)
         cmocka_unit_test(test_capture),    cmocka_unit_test_prestate(test_capture, &more_processors),
         cmocka_unit_test(test_plan),       cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_no_table),   cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_image_full),
+        cmocka_unit_test(test_image_full), cmocka_unit_test(test_blank),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
