@@ -6,6 +6,7 @@
 #define WAITED_HARDLY 2u
 #define BUSY_AFTER_RISE 75u /* of all processors' time, at most, as expected at the next level */
 
+#define HURRIED_BELOW_START 2u /* windows in a row */
 #define PATIENCE_MIN 2u
 #define PATIENCE_MAX 32u
 
@@ -29,7 +30,7 @@ static unsigned per_cent(uint64_t part, uint64_t whole)
 static int level_without_wait(const struct level_control *control, unsigned waited)
 {
     unsigned affordable = waited < 100 ? costs[control->level] * (100 - waited) / 100 : 0;
-    int level = control->level - 1;
+    int level = control->level > control->floor ? control->level - 1 : control->floor;
 
     while (level > control->floor && costs[level] > affordable)
         level--;
@@ -38,10 +39,14 @@ static int level_without_wait(const struct level_control *control, unsigned wait
 
 static void fall(struct level_control *control, unsigned waited)
 {
+    int level = level_without_wait(control, waited);
+
     control->calm = 0;
-    if (control->level == control->floor)
+    if (++control->hurried < HURRIED_BELOW_START && level < LEVEL_START)
+        level = LEVEL_START;
+    if (level >= control->level)
         return;
-    control->level = level_without_wait(control, waited);
+    control->level = level;
     if (control->last_move > 0 && control->patience < PATIENCE_MAX)
         control->patience *= 2;
     control->last_move = -1;
@@ -64,8 +69,11 @@ int level_next(struct level_control *control, const struct level_facts *facts)
 
     if (waited > WAITED_TOO_LONG) {
         fall(control, waited);
-    } else if (control->level < control->ceiling && waited <= WAITED_HARDLY &&
-               busy * costs[control->level + 1] / costs[control->level] <= BUSY_AFTER_RISE) {
+        return control->level;
+    }
+    control->hurried = 0;
+    if (control->level < control->ceiling && waited <= WAITED_HARDLY &&
+        busy * costs[control->level + 1] / costs[control->level] <= BUSY_AFTER_RISE) {
         if (++control->calm >= control->patience)
             rise(control);
     } else {

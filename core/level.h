@@ -29,12 +29,16 @@ struct level_control {
     int floor, ceiling, level;
     unsigned calm;     /* windows in a row that would have had time for the next level */
     unsigned patience; /* how many of them it takes; grows when a rise was a mistake */
+    unsigned hurried;  /* windows in a row in which both ends waited too long */
     int last_move;     /* 1 up, -1 down, 0 none yet */
 };
 
 /* 1 <= floor <= ceiling <= LEVEL_CEILING. Begins at LEVEL_START, or as near as the two allow. */
 void level_init(struct level_control *control, int floor, int ceiling);
-/* The level for what comes after the window. Falls at once, and as far as it takes; rises by one, after several calm windows. */
+/*
+ * The level for what comes after the window. Falls at once and as far as it takes, but below LEVEL_START only when the next window
+ * says the same: images get bigger there. Rises by one, after several calm windows.
+ */
 int level_next(struct level_control *control, const struct level_facts *facts);
 
 #endif

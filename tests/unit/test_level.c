@@ -71,6 +71,8 @@ static void test_fast_ends(void **state)
     (void)state;
     model_init(&model, 1000);
     run(&model, 1);
+    assert_int_equal(model.control.level, LEVEL_START); /* one window alone makes no image bigger */
+    run(&model, 1);
     assert_int_equal(model.control.level, LEVEL_FLOOR); /* quick to fall */
     run(&model, 1000);
     assert_int_equal(model.moves, 0);
