@@ -25,6 +25,7 @@ from report import Aim, Table  # noqa: E402
 MIB = 1 << 20
 SOURCE, TARGET, IMAGES = "SOURCE", "TARGET", "IMAGES"
 TIMEOUT = 240
+LAST_ROUND_BEGINS = 300  # seconds after the first: on a slow or busy computer there are fewer rounds
 
 
 class Watch:
@@ -183,8 +184,10 @@ STAGES = ["firmware", "start", "plan", "copy", "flush", "read back", "end"]
 
 def run_jobs(lab, rounds):
     """{(name, job): [stages of each round]}."""
-    samples = {}
+    samples, begun = {}, time.monotonic()
     for number in range(rounds):
+        if number and time.monotonic() - begun > LAST_ROUND_BEGINS:
+            break
         for name, job, images, what in JOBS:
             stages = lab.run(job, images, **what)
             samples.setdefault((name, job), []).append(stages)
@@ -201,17 +204,18 @@ def median_of(rounds, stage):
 def job_table(samples, job, title):
     totals = {name: median_of(rounds, "total") for (name, of), rounds in samples.items() if of == job}
     fast, clonezilla = (totals[name] for name, of, _, _ in JOBS[:3:2])
-    rows = []
+    rows, count = [], 0
     for name, total in totals.items():
         rounds = samples[name, job]
+        count = len(rounds)
         image = [median_of(rounds, "image")] if job == "capture" else []
-        rows.append([name, *(round(median_of(rounds, stage), 2) for stage in STAGES), round(total, 2), round(total / fast, 2), round(total / clonezilla, 2),
+        rows.append([name, *(round(median_of(rounds, stage), 2) or None for stage in STAGES), round(total, 2), round(total / fast, 2), round(total / clonezilla, 2),
                      *(round(size) for size in image)])
     noun = "image" if job == "capture" else "disk"
     aims = [Aim.at_most("power-on to the finished %s, level 1%s / Linux with zstd -1" % (noun, words), totals["Eidolon, level 1" + words] / fast, 0.5)
             for words in (", not read back", "")]
     return Table(title, "Seconds, medians of %d. Linux does not read back, and its partclone leaves out the copy of NTFS's boot sector. Its start includes the kernel and the drivers; its tables are copied in \"plan\"."
-                 % len(rounds), ["", *STAGES, "total", "/ Linux -1", "/ Clonezilla's"] + (["image, MiB"] if job == "capture" else []), rows, aims,
+                 % count, ["", *STAGES, "total", "/ Linux -1", "/ Clonezilla's"] + (["image, MiB"] if job == "capture" else []), rows, aims,
                  chart={name: round(total, 2) for name, total in totals.items()},
                  samples={name: rounds for (name, of), rounds in samples.items() if of == job})
 
