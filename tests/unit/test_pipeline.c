@@ -261,16 +261,16 @@ static void test_level_follows(void **state)
     assert_int_equal(pipeline_create(&lab.loop, &config, &pipeline, NULL), 0);
     assert_int_equal(pipeline_level_tenths(pipeline), 0);
     /* Nothing was on its way yet: that the destination waits says nothing. */
-    for (unsigned i = 0; i < 15; i++)
+    for (unsigned i = 0; i < 12; i++)
         fill_and_drain(pipeline, true, NANOSECONDS_PER_SECOND);
     assert_int_equal(pipeline_level_tenths(pipeline), 10 * LEVEL_START);
     /* The destination is busy all the time. */
-    for (unsigned i = 0; i < 45; i++)
+    for (unsigned i = 0; i < 26; i++)
         fill_and_drain(pipeline, false, NANOSECONDS_PER_SECOND);
     unsigned slow = pipeline_level_tenths(pipeline);
     assert_true(slow > 10 * LEVEL_START);
     /* Now it waits, and so does the source. */
-    for (unsigned i = 0; i < 45; i++)
+    for (unsigned i = 0; i < 36; i++)
         fill_and_drain(pipeline, true, NANOSECONDS_PER_SECOND);
     assert_true(pipeline_level_tenths(pipeline) < slow);
     pipeline_destroy(pipeline);
