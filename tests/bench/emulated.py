@@ -209,13 +209,14 @@ def job_table(samples, job, title):
         rounds = samples[name, job]
         count = len(rounds)
         image = [median_of(rounds, "image")] if job == "capture" else []
-        rows.append([name, *(round(median_of(rounds, stage), 2) or None for stage in STAGES), round(total, 2), round(total / fast, 2), round(total / clonezilla, 2),
-                     *(round(size) for size in image)])
+        stages = [round(median_of(rounds, stage), 2) or None for stage in STAGES]
+        rows.append([name, *stages, round(total, 2), round(total / fast, 2), round(total / clonezilla, 2), *(round(size) for size in image)])
     noun = "image" if job == "capture" else "disk"
     aims = [Aim.at_most("power-on to the finished %s, level 1%s / Linux with zstd -1" % (noun, words), totals["Eidolon, level 1" + words] / fast, 0.5)
             for words in (", not read back", "")]
-    return Table(title, "Seconds, medians of %d. Linux does not read back, and its partclone leaves out the copy of NTFS's boot sector. Its start includes the kernel and the drivers; its tables are copied in \"plan\"."
-                 % count, ["", *STAGES, "total", "/ Linux -1", "/ Clonezilla's"] + (["image, MiB"] if job == "capture" else []), rows, aims,
+    explanation = ("Seconds, medians of %d. Linux does not read back, and its partclone leaves out the copy of NTFS's boot sector. Its start includes the "
+                   "kernel and the drivers; its tables are copied in \"plan\"." % count)
+    return Table(title, explanation, ["", *STAGES, "total", "/ Linux -1", "/ Clonezilla's"] + (["image, MiB"] if job == "capture" else []), rows, aims,
                  chart={name: round(total, 2) for name, total in totals.items()},
                  samples={name: rounds for (name, of), rounds in samples.items() if of == job})
 
@@ -299,8 +300,8 @@ def run(settings):
     tables = [program_table(lab, 1 if settings.quick else 3), drivers_table(lab)]
     samples = run_jobs(lab, 1 if settings.quick else min(settings.rounds, 3))
     used = "A disk with ESP, NTFS, ext4 and swap, about %d MiB in use, on NVMe; images on an ext4 volume on SATA" % (2 * (80 if settings.quick else 200) + 50)
-    for job, title in (("capture", "In an emulated machine: from power-on to the finished image"), ("restore", "In an emulated machine: from power-on to the restored disk")):
-        table = job_table(samples, job, title)
+    for job, end in (("capture", "finished image"), ("restore", "restored disk")):
+        table = job_table(samples, job, "In an emulated machine: from power-on to the " + end)
         table.explanation = used + ". " + table.explanation
         tables.append(table)
     return tables
