@@ -29,7 +29,7 @@ TIB = GIB << 10
 PARTITION_AT = MIB
 # NTFS has at most 2^32 - 1 clusters.
 LARGEST_NTFS = 16 * TIB - 64 * 1024
-FORMAT = {"ntfs": ["mkntfs", "-Q", "-F", "-q"], "ext4": ["mkfs.ext4", "-q", "-F", "-T", "largefile4"]}
+FORMAT = {"ntfs": ["mkntfs", "-Q", "-F", "-q"], "ext4": ["mkfs.ext4", "-q", "-F", "-N", "65536"]}
 
 
 @dataclasses.dataclass

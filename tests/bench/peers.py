@@ -97,11 +97,11 @@ def _e2image_capture(place):
 
 
 def _fsarchiver_capture(place):
-    return [command("fsarchiver", "-o", "-A", "-Z", "3", "-j", "2", "savefs", place.image + ".fsa", place.source_device)]
+    return [command("fsarchiver", "-o", "-x", "-Z", "3", "-j", "2", "savefs", place.image + ".fsa", place.source_device)]
 
 
 def _fsarchiver_restore(place):
-    return [command("fsarchiver", "-j", "2", "restfs", place.image + ".fsa", "id=0,dest=" + place.target_device)]
+    return [command("fsarchiver", "-x", "-j", "2", "restfs", place.image + ".fsa", "id=0,dest=" + place.target_device)]
 
 
 def _qemu_capture(place):
