@@ -152,6 +152,22 @@ static bool extents_valid(const struct extent_list *used, uint64_t volume_bytes)
     return true;
 }
 
+/* Blank is a part of what is in use; a list that closed gaps covers more than was added to it, so it says nothing. */
+static int check_blank(struct allocation *allocation)
+{
+    struct extent_list *blank = &allocation->blank, inside;
+    int status = 0;
+
+    extent_list_init(&inside, blank->platform);
+    if (!blank->coarsened)
+        status = extent_list_intersect(&inside, blank, &allocation->used);
+    if (inside.coarsened)
+        extent_list_free(&inside);
+    extent_list_free(blank);
+    *blank = inside;
+    return status;
+}
+
 static int check(struct block_device *volume, struct allocation *allocation)
 {
     uint32_t block = volume->geometry.logical_block;
@@ -170,11 +186,10 @@ static int check(struct block_device *volume, struct allocation *allocation)
         give_up(allocation, MESSAGE_FS_AUDIT_FAILED, "first block", 0, 0);
         return 0;
     }
-    /* A list that closed gaps covers more than was added to it. */
-    if (allocation->blank.coarsened)
-        extent_list_free(&allocation->blank);
     /* File systems with smaller blocks than the disk's: whole blocks of the disk are read. */
     status = extent_list_align(&allocation->used, block, bytes);
+    if (!status)
+        status = check_blank(allocation);
     if (status)
         allocation_free(allocation);
     return status;
