@@ -186,8 +186,9 @@ def make_application(folder, output, job, zstd="-1 -T2", partclone=""):
     fetch(folder)
     initial = os.path.join(folder, "initial.zst")
     if not os.path.exists(initial) or os.path.getmtime(initial) < os.path.getmtime(os.path.realpath(__file__)):
-        with open(initial, "wb") as file:
+        with open(initial + ".new", "wb") as file:
             file.write(_initial_file_system(folder))
+        os.replace(initial + ".new", initial)
     # A blank divides the words of a command line: the guest makes it of "_" again.
     words = {"job": job, "zstd": zstd, "partclone": partclone}
     line = "console=ttyS0 quiet loglevel=3 " + " ".join("bench.%s=%s" % (key, text.replace(" ", "_")) for key, text in words.items())
