@@ -47,6 +47,8 @@ def main():
             try:
                 tables += importlib.import_module(part).run(settings)
             except Exception:  # one part that breaks must not cost the others' results
+                if workspace.was_stopped():
+                    raise
                 traceback.print_exc()
                 failed.append(part)
                 notes.append("The part `%s` broke off." % part)
@@ -59,4 +61,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except workspace.Stopped:
+        raise SystemExit("stopped") from None

@@ -18,20 +18,50 @@ def _unmount(folder):
         subprocess.run(["umount", "-l", folder], capture_output=True)
 
 
-def _stop(_number, _frame):
-    raise SystemExit("stopped")
+class Stopped(BaseException):
+    """Ctrl-C or a kill."""
+
+
+_stops = []
+
+
+def _stop(number, _frame):
+    _stops.append(number)
+    raise Stopped
+
+
+def was_stopped():
+    """Also when a helper that was killed along with us had the last word and its error hides ours."""
+    return bool(_stops)
+
+
+def _release(folder):
+    """Unmounts what still uses a file of `folder`, when the one who mounted it could not."""
+    devices = [line.split(maxsplit=1) for line in run("losetup", "-n", "-l", "-O", "NAME,BACK-FILE", text=True).stdout.splitlines()]
+    devices = [words[0] for words in devices if len(words) == 2 and words[1].startswith(folder)]
+    with open("/proc/mounts") as file:
+        mounts = [line.split()[:2] for line in file]
+    for source, place in mounts:
+        if source in devices or source.startswith(folder):
+            _unmount(place)
+    for device in devices:
+        subprocess.run(["losetup", "-d", device], capture_output=True)
 
 
 @contextlib.contextmanager
 def workspace(settings):
     """Fills in the folders of `settings`."""
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGHUP, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     os.makedirs(os.path.join(settings.build, "bench"), exist_ok=True)
     with contextlib.ExitStack() as stack:
         settings.scratch = stack.enter_context(_folder(os.path.join(settings.build, "bench")))
         settings.memory, settings.memory_kind = stack.enter_context(_memory(settings))
-        yield
+        try:
+            yield
+        finally:
+            for folder in (settings.memory, settings.scratch):
+                _release(folder + os.sep)
 
 
 @contextlib.contextmanager
