@@ -44,6 +44,8 @@ def _release(folder):
     for source, place in mounts:
         if source in devices or source.startswith(folder):
             _unmount(place)
+            with contextlib.suppress(OSError):
+                os.rmdir(place)
     for device in devices:
         subprocess.run(["losetup", "-d", device], capture_output=True)
 
