@@ -16,6 +16,7 @@ from report import MIB, Aim, Table
 from workspace import loop_device
 
 TITLES = {"ntfs": "an NTFS volume", "ext4": "an ext4 volume", "disk": "a disk with an ESP, NTFS, ext4 and swap"}
+# Its volumes are smaller than the others: source, target and the image of a tool that copies all must fit into 14 GiB.
 DISK_MIB = 8192
 # Rows that are no tool: the parts of the limit.
 READ, ZSTD3, ZSTD1, WRITE_IMAGE = "reading alone", "zstd -3 -T2 alone", "zstd -1 -T2 alone", "writing alone"
@@ -62,7 +63,7 @@ def run(settings):
         with _folder(os.path.join(settings.memory, kind)) as folder, contextlib.ExitStack() as stack:
             if kind == "disk":
                 total = max(DISK_MIB * settings.size // 3072, settings.size + 512)
-                source = data.make_disk(folder, total, settings.size // 2)
+                source = data.make_disk(folder, total, settings.size * 2 // 5)
             else:
                 source = data.make_volume(folder, kind, settings.size)
             place = _place(settings, source, folder, stack)
