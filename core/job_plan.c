@@ -7,6 +7,9 @@
 
 #define TABLE_BYTES_MAX (1024u * 1024)
 #define GPT_BLOCKS 33u /* a backup header and 128 entries of 128 bytes, at 512-byte blocks */
+/* Policy: space in no partition is copied whole up to this size; of more, only what stands at its ends. */
+#define GAP_WHOLE_MAX (64u * 1024 * 1024)
+#define GAP_END (16u * 1024 * 1024)
 
 struct block_device *plan_source_device(const struct plan *plan)
 {
@@ -111,9 +114,36 @@ static int plan_volume(struct plan *plan, struct image_region *region, struct bl
     return status;
 }
 
+/*
+ * Space in no partition. What matters there stands at its ends: boot code, tables, what RAID firmware writes at a disk's end.
+ * Between these ends nothing is in use where the table can be relied on to tell: in a GPT, and in an MBR without an extended partition (whose
+ * tables lie between its partitions) or volumes that a partition does not bound.
+ */
+static bool gaps_are_unused(const struct partition_table *table)
+{
+    if (table->kind == TABLE_NONE || table->has_extended)
+        return false;
+    for (unsigned i = 0; i < table->count; i++)
+        if (partition_is_opaque(table, &table->partitions[i]))
+            return false;
+    return true;
+}
+
 static int plan_gap(struct plan *plan, uint64_t from, uint64_t to)
 {
-    return to > from ? use_all(plan, add_region(plan, 0, from, to - from)) : 0;
+    struct image_region *region;
+    int status;
+
+    if (to <= from)
+        return 0;
+    region = add_region(plan, 0, from, to - from);
+    if (to - from <= GAP_WHOLE_MAX || plan->request.options.raw || !gaps_are_unused(&plan->table))
+        return use_all(plan, region);
+    region->used_bytes = 2 * GAP_END;
+    plan_message(plan, MESSAGE_INFO, MESSAGE_GAP_SKIPPED, plan->request.source.disk->name, NULL, from + GAP_END,
+                 to - from - 2 * GAP_END);
+    status = extent_list_add(&plan->used, from, GAP_END);
+    return status ? status : extent_list_add(&plan->used, to - GAP_END, GAP_END);
 }
 
 static int plan_partitions(struct plan *plan, struct error *error)

@@ -53,6 +53,7 @@ enum message_id {
     MESSAGE_PARTITION_ONTO_DISK, /* text[0] disk: it has a partition table, the source is one partition */
     MESSAGE_PARTITION_MOVED,  /* text[0] file system, number[0] old, number[1] new first block; it notes the old one */
     MESSAGE_LAYOUT_GPT_MOVED, /* number[0] old, number[1] new byte of the backup GPT */
+    MESSAGE_GAP_SKIPPED,      /* text[0] disk, number[0] byte offset, number[1] bytes in no partition: not read */
     MESSAGE_DIFFERS,          /* text[0] disk, number[0] byte offset, number[1] bytes: not what the image says */
     /* Devices */
     MESSAGE_FIRMWARE_FALLBACK, /* text[0] controller, text[1] why: served by the firmware's driver */

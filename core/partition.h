@@ -32,6 +32,7 @@ struct partition_table {
     uint64_t disk_blocks;
     uint8_t disk_guid[16];            /* GPT */
     uint32_t mbr_signature;           /* MBR */
+    bool has_extended;                /* MBR: an extended partition, also without logical ones */
     uint32_t entry_count, entry_size; /* GPT */
     /* GPT. The backup's places are always on the disk: where it is, or where it belongs when it is damaged or elsewhere. */
     uint64_t primary_array_lba, backup_header_lba, backup_array_lba;

@@ -191,6 +191,7 @@ static int read_primary(struct mbr_reader *reader, const uint8_t *block, struct 
             return status;
         if (mbr_type_extended(entry.type)) {
             table->count--;
+            table->has_extended = true;
             containers[(*container_count)++] = (struct block_range){entry.start, entry.count};
         }
     }

@@ -171,6 +171,7 @@ static const struct {
         {"partition-moved", "%t began at sector %0 and begins at %1 now, but its boot sector still says %0: its files "
                             "can be read, but an old BIOS or Windows may not start from it"},
     [MESSAGE_LAYOUT_GPT_MOVED] = {"layout-gpt-moved", "the backup partition table (GPT) moves from byte %0 to byte %1"},
+    [MESSAGE_GAP_SKIPPED] = {"gap-skipped", "%b in no partition, from byte %0 on, are left out; --raw saves them"},
     [MESSAGE_DIFFERS] = {"differs", "%t: %1 bytes at byte %0 are not what the image says"},
     [MESSAGE_FIRMWARE_FALLBACK] = {"firmware-fallback", "%t is served by the firmware's driver: %u"},
     [MESSAGE_DEVICE_RESET] = {"device-reset", "%t did not answer and was reset"},

@@ -322,6 +322,40 @@ class HostTest(unittest.TestCase):
         eidolon("restore", image, target, "--yes", "--processors=1")
         self.disk.compare(target)
 
+    def test_space_in_no_partition_is_left_out_but_for_its_ends(self):
+        disk, image, target = self.path("gap.img"), self.path("gap.eid"), self.path("gap-target.img")
+        places = {"behind the partition": 101 * MIB, "in the middle": 200 * MIB, "at the end": 299 * MIB}
+
+        def make(*partitions):
+            with open(disk, "wb") as file:
+                file.truncate(300 * MIB)
+            pc.run("sfdisk", "-q", disk, input="\n".join(partitions).encode() + b"\n")
+            with open(disk, "r+b") as file:
+                for place, offset in places.items():
+                    file.seek(offset)
+                    file.write(place.encode())
+
+        def missing(*options):
+            with open(target, "wb") as file:
+                file.truncate(300 * MIB)
+            text = eidolon("capture", disk, image, *options)
+            eidolon("restore", image, target, "--yes")
+            os.remove(image)
+            with open(target, "rb") as file:
+                data = file.read()
+            assert ("in no partition" in text) == (data.find(b"in the middle") < 0), text
+            return [place for place, offset in places.items() if data[offset:offset + len(place)] != place.encode()]
+
+        self.addCleanup(os.remove, disk)
+        self.addCleanup(os.remove, target)
+        for label in ("gpt", "dos"):
+            make("label: " + label, "start=1MiB, size=100MiB")
+            assert missing() == ["in the middle"]
+            assert missing("--raw") == []
+        # The tables of logical partitions may stand anywhere in the extended one.
+        make("label: dos", "start=1MiB, size=100MiB", "start=101MiB, type=5")
+        assert missing() == []
+
     def test_a_nearly_empty_disk_of_one_tebibyte(self):
         disk, image = self.path("huge.img"), self.path("huge.eid")
         with open(disk, "wb") as file:
