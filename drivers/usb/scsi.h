@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * SCSI disks over a transport: bulk-only or UAS. SPC-4 and SBC-3.
+ *
+ * scsi_disk.c makes block devices of logical units; a transport moves commands. Same rules as in usb.h: done() is called
+ * inside poll() and never waits; scsi_run() waits on the device's fiber.
+ */
+#ifndef DRIVERS_USB_SCSI_H
+#define DRIVERS_USB_SCSI_H
+
+#include "core/block.h"
+
+#define SCSI_CDB_MAX 16
+#define SCSI_SENSE_MAX 96
+
+enum scsi_direction { SCSI_NO_DATA, SCSI_DATA_IN, SCSI_DATA_OUT };
+
+/* SAM-5, table 33 */
+enum scsi_status {
+    SCSI_GOOD = 0x00,
+    SCSI_CHECK_CONDITION = 0x02,
+    SCSI_CONDITION_MET = 0x04,
+    SCSI_BUSY = 0x08,
+    SCSI_RESERVATION_CONFLICT = 0x18,
+    SCSI_TASK_SET_FULL = 0x28
+};
+
+struct scsi_transport;
+
+struct scsi_command {
+    uint8_t lun;
+    uint8_t cdb[SCSI_CDB_MAX];
+    uint8_t cdb_length; /* 6, 10, 12 or 16 */
+    enum scsi_direction direction;
+    struct buffer *buffer;
+    size_t offset, length; /* bytes expected; at most the transport's max_transfer */
+    void (*done)(struct scsi_command *command);
+    void *context;
+
+    /*
+     * Result. status: 0: the device answered, see scsi_status and sense; else how the transport failed: -ERROR_ABORTED (by a
+     * recovery that another command needed: may be sent again), -ERROR_TIMEOUT, -ERROR_GONE, -ERROR_IO, -ERROR_PROTOCOL.
+     */
+    int status;
+    uint8_t scsi_status;
+    size_t moved; /* bytes, residue taken off */
+    uint8_t sense[SCSI_SENSE_MAX];
+    size_t
+        sense_size; /* 0: none came; transports that do not bring it along ask for it (REQUEST SENSE) by themselves */
+
+    struct scsi_command *next; /* the transport's own */
+    void *transport_data;
+};
+
+/* A target: what bulk-only and UAS fill. */
+struct scsi_transport {
+    /* Never waits. 0, -ERROR_FULL, -ERROR_GONE. Every accepted command ends exactly once. */
+    int (*submit)(struct scsi_transport *transport, struct scsi_command *command);
+    /*
+     * A command passed its deadline (or several). Starts recovery: ends the late one with -ERROR_TIMEOUT and all others with
+     * -ERROR_ABORTED, at the latest after the recovery's own deadlines. Never waits (recovery goes on the device's fiber, submit
+     * answers -ERROR_FULL meanwhile).
+     */
+    void (*recover)(struct scsi_transport *transport);
+    /* No DMA from here on: block_device_ops.abandon(). Never waits. */
+    void (*abandon)(struct scsi_transport *transport);
+    /* On the device's fiber, may wait: runs the loop until the command has ended, its deadline kept. 0 or command->status. */
+    int (*run)(struct scsi_transport *transport, struct scsi_command *command, uint64_t timeout);
+    struct loop *loop;
+    struct usb_device *device; /* quirks, names */
+    unsigned queue_depth;      /* commands at once, all units together */
+    uint32_t max_transfer;     /* bytes */
+    unsigned luns;
+    bool dead;
+};
+
+struct scsi_disk;
+
+/*
+ * Looks at one logical unit and makes a block device of it, registered as `name`. Waits. A unit that is no disk
+ * (peripheral type other than 0 and 0x0e): -ERROR_UNSUPPORTED, silently. No medium: -ERROR_NOT_FOUND; the caller asks again every second or
+ * so for units of removable media. Spins up, at most 30 s.
+ */
+int scsi_disk_create(struct scsi_transport *transport, uint8_t lun, const char *name, const char *driver,
+                     struct block_registry *registry, struct scsi_disk **disk, struct error *error);
+struct block_device *scsi_disk_device(struct scsi_disk *disk);
+/* Flushes unless gone, unregisters, frees. Waits, bounded. */
+void scsi_disk_destroy(struct scsi_disk *disk);
+/* At any depth: no device any more. */
+void scsi_disk_gone(struct scsi_disk *disk);
+
+/* Sense data, fixed or descriptor format (SPC-4, 4.5), to what the core knows. raw: key << 16 | ASC << 8 | ASCQ. */
+enum error_code scsi_error(const struct scsi_command *command, uint32_t *raw);
+
+#endif
