@@ -88,7 +88,7 @@ $(eval $(call room_rule,asan,tests/support))
 $(eval $(call room_rule,asan,tests/fuzz))
 $(eval $(call room_rule,asan,tools))
 
-port_archives = $(foreach name,zstd blake3 ntfs-3g ext2fs e2p com_err,build/ports/$(1)/lib/lib$(name).a)
+port_archives = $(foreach name,zstd blake3 ntfs-3g exfat ext2fs e2p com_err,build/ports/$(1)/lib/lib$(name).a)
 link_group = -Wl,--start-group $(call libraries_of,$(1)) $(2) $(call port_archives,$(1)) -Wl,--end-group
 
 # ---------------------------------------------------------------- the host program

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Third-party libraries: one stamp for each library and flavour. Included by the Makefile; also
 # alone: make -f ports/ports.mk. $(call ports_of,FLAVOUR) names the stamps that a flavour needs.
-PORTS_LIBRARIES := zstd blake3 e2fsprogs ntfs-3g
+PORTS_LIBRARIES := zstd blake3 e2fsprogs ntfs-3g exfat
 PORTS_FLAVOURS := host asan efi
 
 ports_of = $(foreach library,$(PORTS_LIBRARIES),build/ports/$(1)/$(library).stamp) \
@@ -21,9 +21,13 @@ build/sources/fetched.stamp: ports/versions ports/fetch.sh | build/ports/package
 	@flock build/sources ports/fetch.sh
 	@touch $@
 
+# A library is built anew when its own version changes, not with each fetch.
+PORTS_FETCHED := $(foreach library,$(PORTS_LIBRARIES) musl,build/sources/$(library).fetched)
+$(PORTS_FETCHED): build/sources/fetched.stamp ; @:
+
 # Two makes at once in one folder wait for each other here, and the second finds the work done.
 define ports_rule
-build/ports/$(1)/$(2).stamp: ports/$(2).sh ports/common.sh ports/library-symbols build/sources/fetched.stamp $(3)
+build/ports/$(1)/$(2).stamp: ports/$(2).sh ports/common.sh ports/library-symbols $(filter %/$(2).fetched,$(PORTS_FETCHED)) $(3)
 	@mkdir -p $$(@D)
 	@flock $$@.lock sh -c 'test -f $$@ && test -z "$$$$(find $$^ -newer $$@)" \
 		|| { echo "  PORT    $(2) $(1)" && ports/$(2).sh $(1); }'
