@@ -111,6 +111,7 @@ struct block_device {
     struct block_device *parent; /* of a slice: the disk below */
     uint64_t parent_lba;         /* of a slice: first block on the parent */
     void *host;                  /* of firmware devices: the handle; for the boot room only */
+    unsigned holders;            /* block_device_hold() */
 
     /* block.c's own */
     struct pollable pollable;
@@ -173,9 +174,25 @@ int block_slice_create(struct block_device *parent, uint64_t first, uint64_t cou
 int block_ram_create(struct loop *loop, uint32_t logical_block, uint64_t count, void *contents,
                      struct block_device **device, struct error *error);
 
+/*
+ * Whoever keeps a pointer to a disk while the loop runs (a job, an open image) holds it. An implementer whose disk was unplugged
+ * takes it out of the registry at once, and frees it only when nobody holds it any more.
+ */
+static inline void block_device_hold(struct block_device *device)
+{
+    device->holders++;
+}
+static inline void block_device_let_go(struct block_device *device)
+{
+    device->holders--;
+}
+
 /* All disks known to this run, in order of discovery. The mains register; slices do not. */
 struct block_registry {
     struct block_device *first, **last;
+    /* A disk has just been taken out: whoever has made something of it forgets it. On any fiber; must not wait. NULL: nobody. */
+    void (*removed)(struct block_registry *registry, struct block_device *device);
+    void *context; /* of removed() */
 };
 void block_registry_init(struct block_registry *registry);
 void block_registry_add(struct block_registry *registry, struct block_device *device);

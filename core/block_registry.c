@@ -8,6 +8,8 @@ void block_registry_init(struct block_registry *registry)
 {
     registry->first = NULL;
     registry->last = &registry->first;
+    registry->removed = NULL;
+    registry->context = NULL;
 }
 
 void block_registry_add(struct block_registry *registry, struct block_device *device)
@@ -29,6 +31,8 @@ void block_registry_remove(struct block_registry *registry, struct block_device 
     if (!*link)
         registry->last = link;
     device->registry_next = NULL;
+    if (registry->removed)
+        registry->removed(registry, device);
 }
 
 static void list_candidates(const struct block_registry *registry, const char *name, size_t size, char *text,
