@@ -95,10 +95,11 @@ struct usb_endpoint {
     enum usb_endpoint_type type;
     uint16_t max_packet; /* bytes */
     uint8_t max_burst;   /* packets less one (SuperSpeed companion, or bits 12:11 of a high-speed interrupt endpoint) */
-    uint8_t interval;    /* bInterval as the descriptor has it */
+    uint8_t interval;    /* bInterval as the descriptor has it; 1 to 16 at high speed and above */
     uint32_t bytes_per_interval; /* periodic endpoints: wBytesPerInterval, or max_packet x (burst + 1) */
     uint8_t max_streams_log2;    /* of the companion descriptor; 0: none */
     uint16_t streams;            /* set up now: stream IDs 1 to this; 0: without streams */
+    uint8_t pipe_id;             /* of the pipe usage descriptor behind it (UAS-3, 5.3.2); 0: none */
     bool open;                   /* configured at the host */
     void *host;                  /* the host's own */
 };
@@ -122,9 +123,18 @@ enum usb_device_state {
     USB_DEVICE_GONE
 };
 
+/* Endpoints that a driver has open, to be opened again after a reset. The array is the driver's. */
+struct usb_opening {
+    const struct usb_interface *interface;
+    struct usb_endpoint *endpoints;
+    unsigned count;
+    uint16_t streams; /* asked for */
+};
+
 struct usb_device {
+    char name[48]; /* for logs: "xhci 00:04.0 port 2.1" */
     struct usb_bus *bus;
-    struct usb_hub *hub; /* it hangs on */
+    struct usb_hub *hub; /* it hangs on; valid as long as the device is */
     unsigned port;       /* of that hub, from 1 */
     unsigned tier;       /* 0: on a root port */
     uint32_t route;      /* route string: 4 bits a tier (USB 3.2, 8.9) */
@@ -139,6 +149,7 @@ struct usb_device {
     char manufacturer[BLOCK_TEXT_MAX], product[BLOCK_TEXT_MAX],
         serial[BLOCK_TEXT_MAX]; /* printable ASCII; empty: none */
     uint32_t quirks;            /* enum usb_quirk, or-ed (drivers/quirks.h) */
+    struct usb_device_descriptor descriptor;
     uint8_t configuration_value;
     uint8_t *configuration; /* the active configuration's descriptors */
     size_t configuration_size;
@@ -147,21 +158,29 @@ struct usb_device {
 
     struct usb_endpoint control;  /* endpoint 0, open from the start */
     struct buffer control_buffer; /* of usb_control(): 4096 bytes */
-    bool control_busy;
+    struct usb_transfer control_transfer;
+    bool control_busy; /* one request at a time, from whichever fiber */
 
     struct fiber *fiber;          /* usb_device.c: the device's life */
-    _Bool unplugged;              /* the port says so; seen by whoever waits */
+    bool unplugged;               /* the port says so; seen by whoever waits */
     bool attention;               /* a driver wants its service() to be called on the fiber */
+    bool starting;                /* being enumerated, or a driver being attached: a stop of the bus ends requests */
+    bool at_host;                 /* between device_open and device_close */
+    bool addressing;              /* it is for this one that bus->addressing is set */
     struct usb_binding *bindings; /* interfaces that have a driver */
-    struct usb_device *next;      /* on the bus */
-    void *host;                   /* the host's own: slot, contexts */
+    struct usb_opening openings[USB_INTERFACES_MAX];
+    struct usb_device *next; /* on the bus */
+    void *host;              /* the host's own: slot, contexts */
 };
 
-/* A driver at work on an interface. Embedded first in the driver's own struct. */
+/* A driver at work on an interface. Embedded first in the driver's own struct, which it allocates zeroed. The bus fills it. */
 struct usb_binding {
     const struct usb_driver *driver;
     struct usb_device *device;
     struct usb_binding *next;
+    uint8_t interface_number;
+    bool given_up;  /* see usb_give_up() */
+    uint32_t tried; /* drivers that had their turn on this interface, one bit each in the order of the table */
 };
 
 struct usb_driver {
@@ -187,6 +206,17 @@ struct usb_driver {
 
 /* Asks for driver->service() on the device's fiber. At any depth. */
 void usb_attention(struct usb_device *device);
+/*
+ * The driver cannot work with this interface after all. At any depth; the driver has ended its requests or ends them in
+ * detach(). As soon as the device's fiber is free it detaches the binding and tries the other drivers (and alternate
+ * settings) that match the interface's number, the best first, this driver no more until the device is plugged in anew.
+ */
+void usb_give_up(struct usb_binding *binding);
+/*
+ * The driver cannot serve this device after all. At any depth; on the fiber, when service() is next due, the bus calls detach() and
+ * lets the next best driver of the interface try, which selects its own alternate setting (UAS gives way to bulk-only so).
+ */
+void usb_give_up(struct usb_binding *binding);
 
 /* --- for drivers; these wait (fiber), and end at once with -ERROR_GONE when the device is unplugged --- */
 
@@ -247,7 +277,7 @@ struct usb_port_state {
 };
 
 struct usb_hub_operations {
-    /* On the hub's fiber; all may wait. Ports from 1. */
+    /* On the hub's fiber, or on that of a device below while it resets its port; all may wait. Ports from 1. */
     int (*port_state)(struct usb_hub *hub, unsigned port,
                       struct usb_port_state *state);                  /* also clears the changes it reports */
     int (*port_reset)(struct usb_hub *hub, unsigned port, bool warm); /* starts it */
@@ -266,6 +296,13 @@ struct usb_hub {
     struct usb_device *children[256]; /* by port; NULL: none */
     uint8_t failures[256];            /* in a row; policy: after three the port rests until it is plugged anew */
     void *host;                       /* the operations' own */
+
+    /* usb_port.c's own. */
+    uint32_t pending[8];           /* connected, not yet served */
+    uint32_t held[8];              /* a device's fiber is resetting the port */
+    uint64_t connected_since[256]; /* nanoseconds; of pending ports */
+    bool serving, gone;
+    struct usb_hub *next; /* on the bus */
 };
 
 /*
@@ -274,8 +311,12 @@ struct usb_hub {
  * reset recovery 10 ms). Only one device at a time is in the Default state: bus->addressing.
  */
 void usb_hub_service(struct usb_hub *hub);
-/* All ports: devices below go. The hub itself is going. */
+/* For usb_hub.c: the hub is at work, ports powered: bus and ports are filled in. All ports are looked at by the next service. */
+void usb_hub_start(struct usb_hub *hub);
+/* All ports: devices below go, at once. The hub itself is going. At any depth. */
 void usb_hub_gone(struct usb_hub *hub);
+/* After usb_hub_gone(): waits, bounded, until no device refers to the hub any more. On the hub's fiber. */
+void usb_hub_end(struct usb_hub *hub);
 
 /* --- the bus: one for each controller --- */
 
@@ -305,7 +346,10 @@ struct usb_host_operations {
     void (*endpoints_close)(struct usb_device *device, struct usb_endpoint *endpoints, unsigned count);
     /* Waits. Host side only: a halted endpoint runs again from an empty queue. */
     int (*endpoint_reset)(struct usb_endpoint *endpoint);
-    /* Waits. Stops, ends what is queued with -ERROR_ABORTED, ready again. */
+    /*
+     * Waits. Stops, ends what is queued with -ERROR_ABORTED, ready again. Whatever it answers, nothing that was queued before is
+     * in flight afterwards: a controller that cannot make sure of this is dead (usb_bus_die()).
+     */
     int (*endpoint_cancel)(struct usb_endpoint *endpoint);
     /* Waits. The port was reset: endpoint 0 only, state Default again; all transfers end. */
     int (*device_reset)(struct usb_device *device);
@@ -323,17 +367,24 @@ struct usb_bus {
     struct pci_device *pci;               /* that buffers are mapped for; NULL in tests */
     struct block_registry *registry;      /* where disks appear and disappear */
     const struct usb_keyboard_sink *keys; /* where keys go; NULL: nowhere */
-    void *host;                           /* the host's own */
-    char name[24];                        /* for logs: "xhci 00:04.0" */
+    /* Drivers of interfaces, NULL at the end, at most 32; NULL: usb_drivers[], all that there are. */
+    const struct usb_driver *const *drivers;
+    void *host;    /* the host's own */
+    char name[24]; /* for logs: "xhci 00:04.0" */
     struct usb_hub *root;
-    struct fiber *fiber; /* the root hub's */
+    struct usb_hub *hubs; /* at work, the root hub too */
+    struct fiber *fiber;  /* the root hub's; also frees devices that have ended */
     struct usb_device *devices;
+    struct usb_device *ended;                /* whose fibers have done their last */
     unsigned device_count, keyboards, disks; /* at work */
     bool addressing;                         /* a device is in the Default state */
     bool stopping, dead;                     /* dead: the controller has failed, nothing answers any more */
-    uint64_t settled_at;                     /* when the root hub's ports were last busy */
-    struct pollable pollable;
+    uint64_t settled_at;                     /* when ports or devices were last busy */
+    struct pollable pollable;                /* for the host: its poll() */
 };
+
+/* All drivers of interfaces in this build, NULL at the end (usb_drivers.c). */
+extern const struct usb_driver *const usb_drivers[];
 
 /*
  * The host has filled operations, limits, loop, platform, pci, registry, keys, host, name and root (operations, ports). Starts
