@@ -58,3 +58,40 @@ uint32_t quirks_find(const struct pci_device *device, bool log)
     }
     return 0;
 }
+
+static const char uas_fails[] = "its UAS hangs or loses commands under load; bulk-only works";
+
+static const struct usb_quirk_entry usb_quirk_table[] = {
+    {0x174c, 0x5106, 0, 0xffff, USB_QUIRK_NO_UAS,
+     "the ASM1051 announces UAS, but its streams do not work"}, /* ASMedia ASM1051 */
+    {0x174c, 0x55aa, 0, 0xffff, USB_QUIRK_NO_UAS_32_STREAMS,
+     "the ASM1051 calls itself like the ASM1053 and ASM1153, which work; it has 32 streams, and they do not"},
+    {0x2537, 0x1068, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails},                      /* Norelsys NS1068 */
+    {0x4971, 0x1012, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails},                      /* Hitachi G-Technology */
+    {0x0b05, 0x1932, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails},                      /* ASUS external disk */
+    {0x090c, 0x2000, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails},                      /* Hiksemi external disk */
+    {0x17ef, 0x3899, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails},                      /* Lenovo Thinkplus */
+    {0x0bc2, 0x331a, 0, 0xffff, USB_QUIRK_NO_REPORT_LUNS, "REPORT LUNS hangs it"}, /* Seagate Expansion Desk */
+    {0x13fd, 0x3940, 0, 0xffff, USB_QUIRK_IGNORE_RESIDUE,
+     "the residue in the status wrapper is wrong"},                              /* Initio INIC-3069 */
+    {0x059f, 0x105f, 0, 0xffff, USB_QUIRK_NO_WRITE_SAME, "WRITE SAME hangs it"}, /* LaCie 2Big Quadra */
+    {0x059f, 0x1061, 0, 0xffff, USB_QUIRK_NO_WRITE_SAME, "WRITE SAME hangs it"}, /* LaCie Rugged */
+};
+
+uint32_t usb_quirks_find(struct platform *platform, const char *name, uint16_t vendor_id, uint16_t product_id,
+                         uint16_t release)
+{
+    uint32_t quirks = 0;
+
+    for (size_t i = 0; i < sizeof(usb_quirk_table) / sizeof(usb_quirk_table[0]); i++) {
+        const struct usb_quirk_entry *entry = &usb_quirk_table[i];
+        if (entry->vendor_id != vendor_id || entry->product_id != product_id || release < entry->release_first ||
+            release > entry->release_last)
+            continue;
+        if (name)
+            platform_log(platform, LOG_INFO, "%s: USB %04x:%04x is treated specially: %s", name, vendor_id, product_id,
+                         entry->reason);
+        quirks |= entry->quirks;
+    }
+    return quirks;
+}
