@@ -405,17 +405,25 @@ void usb_bus_port_changed(struct usb_bus *bus, unsigned port);
 
 /* --- keys --- */
 
-/* A key that was pressed, or repeats. */
+/* The locks, and their lamps: bits of the output report (HID 1.11, B.1). */
+enum usb_lock { USB_LOCK_NUM = 1 << 0, USB_LOCK_CAPS = 1 << 1, USB_LOCK_SCROLL = 1 << 2 };
+
+/* A key that was pressed, or repeats. Modifiers and locks come as keys too, but do not repeat. */
 struct usb_key {
     uint8_t usage;     /* HID Usage Tables 1.3, page 7 */
     uint8_t modifiers; /* as in a boot report's first byte (HID 1.11, 8.3) */
-    bool caps_lock, num_lock;
+    bool caps_lock, num_lock, scroll_lock;
     bool repeat;
 };
 
 /* Where keyboards send what is typed. Called inside poll(), at any depth: must not wait. */
 struct usb_keyboard_sink {
     void (*key)(const struct usb_keyboard_sink *sink, const struct usb_key *key);
+    /*
+     * One state of the locks for all keyboards (enum usb_lock, or-ed): they change it, so may its owner, and every
+     * keyboard's lamps follow. NULL: each keyboard has its own.
+     */
+    uint8_t *locks;
     void *context;
 };
 
