@@ -27,6 +27,15 @@ enum scsi_status {
 
 struct scsi_transport;
 
+/* What a target must not be asked; scsi_transport.quirks. */
+enum scsi_quirk {
+    SCSI_QUIRK_CAUTIOUS = 1 << 0, /* no vital product data, no READ CAPACITY (16) unless it must be: old bridges hang */
+    SCSI_QUIRK_NO_CAPACITY_16 = 1 << 1,
+    SCSI_QUIRK_NO_MODE_SENSE = 1 << 2,     /* write protection cannot be asked for */
+    SCSI_QUIRK_CAPACITY_IS_COUNT = 1 << 3, /* READ CAPACITY gives the number of blocks, not the last one */
+    SCSI_QUIRK_NO_UNMAP = 1 << 4,          /* neither UNMAP nor WRITE SAME */
+};
+
 struct scsi_command {
     uint8_t lun;
     uint8_t cdb[SCSI_CDB_MAX];
@@ -67,29 +76,43 @@ struct scsi_transport {
     /* On the device's fiber, may wait: runs the loop until the command has ended, its deadline kept. 0 or command->status. */
     int (*run)(struct scsi_transport *transport, struct scsi_command *command, uint64_t timeout);
     struct loop *loop;
-    struct usb_device *device; /* quirks, names */
+    struct usb_device *device; /* for the transport; disks do not look at it */
+    uint32_t quirks;           /* enum scsi_quirk, or-ed */
     unsigned queue_depth;      /* commands at once, all units together */
     uint32_t max_transfer;     /* bytes */
-    unsigned luns;
     bool dead;
 };
 
 struct scsi_disk;
 
 /*
- * Looks at one logical unit and makes a block device of it, registered as `name`. Waits. A unit that is no disk
- * (peripheral type other than 0 and 0x0e): -ERROR_UNSUPPORTED, silently. No medium: -ERROR_NOT_FOUND; the caller asks again every second or
- * so for units of removable media. Spins up, at most 30 s.
+ * Looks at one logical unit and makes a block device of it, registered as `name` (with "/2" and so on behind it when there is
+ * such a name already). On the device's fiber; waits. A unit that is no disk (peripheral type other than 0 and 0x0e):
+ * -ERROR_UNSUPPORTED, silently. No medium: -ERROR_NOT_FOUND; the caller asks again every second or so. Spins up, at most 30 s.
  */
 int scsi_disk_create(struct scsi_transport *transport, uint8_t lun, const char *name, const char *driver,
                      struct block_registry *registry, struct scsi_disk **disk, struct error *error);
 struct block_device *scsi_disk_device(struct scsi_disk *disk);
-/* Flushes unless gone, unregisters, frees. Waits, bounded. */
+/*
+ * Is the medium still there? On the device's fiber; waits. False: it is not, or another one is; the block device is dead
+ * then, and the caller destroys the disk. Asks only units of removable media that have nothing else to do.
+ */
+bool scsi_disk_check(struct scsi_disk *disk);
+/* Nothing of it is at the transport. */
+bool scsi_disk_idle(const struct scsi_disk *disk);
+/*
+ * Ends its requests, flushes, unregisters, frees (see block_device_hold()). On the device's fiber; waits, bounded. One that is gone
+ * must be idle: destroy it later, or close the transport first.
+ */
 void scsi_disk_destroy(struct scsi_disk *disk);
-/* At any depth: no device any more. */
+/* At any depth: no device any more. Requests end with -ERROR_GONE now; commands may still end later. */
 void scsi_disk_gone(struct scsi_disk *disk);
+bool scsi_disk_is_gone(const struct scsi_disk *disk);
 
-/* Sense data, fixed or descriptor format (SPC-4, 4.5), to what the core knows. raw: key << 16 | ASC << 8 | ASCQ. */
+/*
+ * Sense data, fixed or descriptor format (SPC-4, 4.5), to what the core knows; ERROR_NONE for good status and recovered
+ * errors. raw (may be NULL): key << 16 | ASC << 8 | ASCQ; without sense data: the status.
+ */
 enum error_code scsi_error(const struct scsi_command *command, uint32_t *raw);
 
 #endif
