@@ -207,12 +207,6 @@ struct usb_driver {
 /* Asks for driver->service() on the device's fiber. At any depth. */
 void usb_attention(struct usb_device *device);
 /*
- * The driver cannot work with this interface after all. At any depth; the driver has ended its requests or ends them in
- * detach(). As soon as the device's fiber is free it detaches the binding and tries the other drivers (and alternate
- * settings) that match the interface's number, the best first, this driver no more until the device is plugged in anew.
- */
-void usb_give_up(struct usb_binding *binding);
-/*
  * The driver cannot serve this device after all. At any depth; on the fiber, when service() is next due, the bus calls detach() and
  * lets the next best driver of the interface try, which selects its own alternate setting (UAS gives way to bulk-only so).
  */
