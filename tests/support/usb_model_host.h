@@ -62,7 +62,7 @@ struct usb_model_host {
     struct usb_model_pipe *pipes; /* open endpoints of all devices */
     unsigned polling;
     uint64_t random;
-    bool started;
+    bool started, died;
 };
 
 void usb_model_host_init(struct usb_model_host *host, struct loop *loop, struct block_registry *registry,
