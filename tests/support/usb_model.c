@@ -216,6 +216,9 @@ void usb_model_unplug(struct usb_model_device *device)
 
     if (!port)
         return;
+    port->departed_violations += device->violations;
+    if (device->violations)
+        port->departed_violation = device->violation;
     port->device = NULL;
     device->port = NULL;
     port->enabled = port->resetting = port->inactive = false;

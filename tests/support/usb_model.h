@@ -112,6 +112,8 @@ struct usb_model_port {
     unsigned bad_resets; /* so many resets end without the port enabled */
     bool endless_reset;  /* resets never end */
     unsigned resets, warm_resets;
+    unsigned departed_violations; /* of devices that were unplugged here */
+    const char *departed_violation;
     void (*changed)(struct usb_model_port *port, void *context); /* one of the ..._changed was set */
     void *context;
 };

@@ -95,6 +95,9 @@ static unsigned device_violations(const struct usb_model_port *ports, unsigned c
 
     for (unsigned i = 0; i < count; i++) {
         const struct usb_model_device *device = ports[i].device;
+        if (ports[i].departed_violations)
+            print_error("a rule of the bus was broken: %s\n", ports[i].departed_violation);
+        found += ports[i].departed_violations;
         if (!device)
             continue;
         if (device->violations)
