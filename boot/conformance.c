@@ -30,6 +30,7 @@ static enum exit_code try_disk(struct machine *machine, struct output *out, cons
         return say_error(out, &error);
     }
     bool writes = destructive && !disk->read_only;
+    block_device_hold(disk);
     if (writes)
         machine_target_begin(machine, disk);
     uint64_t start = platform_now(machine->platform);
@@ -40,7 +41,19 @@ static enum exit_code try_disk(struct machine *machine, struct output *out, cons
     output_print(out, "conformance: %s: %s%s (driver %s, blocks of %u bytes, %s, %llu ms)\n", disk->name,
                  failed ? "FAILED, " : "ok", failed ? failed : "", disk->driver, (unsigned)disk->geometry.logical_block,
                  writes ? "written" : "reads only", (unsigned long long)milliseconds);
+    block_device_let_go(disk);
     return failed ? EXIT_CODE_OTHER : EXIT_CODE_DONE;
+}
+
+/* Our USB drivers are tried too. */
+static void improve(struct machine *machine, const char *const *names, unsigned count)
+{
+    struct block_device *disks[COMMAND_ARGUMENTS_MAX];
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        found += block_registry_find(&machine->registry, names[i], &disks[found], NULL) == 0;
+    machine_devices_improve(machine, disks, found, found < count);
 }
 
 /* Cuts the next word off; NULL: there is none. */
@@ -78,6 +91,7 @@ enum exit_code conformance(struct machine *machine, struct output *out, char *wo
     }
     if (machine_devices_start(machine, &error) != 0)
         return say_error(out, &error);
+    improve(machine, names, count);
     for (unsigned i = 0; i < count; i++) {
         enum exit_code one = try_disk(machine, out, names[i], destructive);
         if (one && !code)

@@ -184,13 +184,21 @@ void machine_reset_cancel(struct machine *machine)
     machine->firmware->key_count = 0;
 }
 
+/* The loop runs meanwhile: disks are plugged in and out, keyboards of ours too. */
+static void wait_for_key(struct machine *machine, EFI_INPUT_KEY *key)
+{
+    while (!firmware_read_key(machine->firmware, key, 0))
+        if (!loop_step(&machine->loop))
+            machine->firmware->boot->Stall(1000);
+}
+
 bool machine_read_line(struct machine *machine, char *line, size_t size)
 {
-    struct firmware *firmware = machine->firmware;
     size_t used = 0;
     EFI_INPUT_KEY key;
 
-    while (firmware_read_key(firmware, &key, UINT64_MAX)) {
+    for (;;) {
+        wait_for_key(machine, &key);
         if (key.ScanCode == SCAN_ESC || key.UnicodeChar == KEY_CONTROL_C)
             return false;
         if (key.UnicodeChar == '\r' || key.UnicodeChar == '\n')

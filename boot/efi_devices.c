@@ -264,7 +264,7 @@ static void open_firmware_disks(struct machine *machine)
     for (UINTN i = 0; i < count; i++) {
         struct block_device *device;
         EFI_DEVICE_PATH *path = path_of_handle(set->firmware, handles[i]);
-        if (!path || published_disk_of_path(set, path) || is_open(set, handles[i]))
+        if (!path || published_has_path(set, path) || is_open(set, handles[i]))
             continue;
         if (firmware_disk_open(set->loop, set->firmware, handles[i], &device) != 0)
             continue;
@@ -296,6 +296,7 @@ static bool warn_of_raid(struct pci_device *pci, void *context)
 
 void devices_publish(struct device_set *set)
 {
+    published_sweep(set);
     for (struct block_device *device = set->registry->first; device; device = device->registry_next) {
         struct error why = {0};
         if (firmware_disk_of(device) || device == set->target || device->dead || device_is_published(set, device))
@@ -316,6 +317,11 @@ struct block_device *devices_disk_of_path(struct device_set *set, const EFI_DEVI
     return published_disk_of_path(set, path);
 }
 
+static void disk_removed(struct block_registry *registry, struct block_device *device)
+{
+    published_orphan(registry->context, device);
+}
+
 bool machine_devices_prepare(struct machine *machine)
 {
     /* Once only: the loaded image's handle is stale as soon as its controller has changed hands. */
@@ -328,6 +334,8 @@ bool machine_devices_prepare(struct machine *machine)
     set->loop = &machine->loop;
     set->registry = &machine->registry;
     machine->devices = set;
+    machine->registry.removed = disk_removed;
+    machine->registry.context = set;
     find_boot_disk(set);
     return true;
 }
@@ -344,13 +352,14 @@ int machine_devices_start(struct machine *machine, struct error *error)
     set->started = true;
     connect_buses(firmware);
     /* Ours come up while the firmware connects the others. */
-    if (machine->io == IO_NATIVE)
+    if (machine->io != IO_FIRMWARE)
         firmware_pci_enumerate(machine->platform, begin_if_ours, set);
     connect_disks(firmware);
     attach_finish(set);
     for (struct block_device *device = set->registry->first; device; device = device->registry_next)
         log_disk(machine, device);
     open_firmware_disks(machine);
+    usb_start(machine);
     firmware_pci_enumerate(machine->platform, warn_of_raid, machine);
     return 0;
 }
@@ -359,6 +368,8 @@ void machine_devices_rescan(struct machine *machine)
 {
     struct block_device *device, *next;
 
+    usb_wait_settled(machine);
+    published_sweep(machine->devices);
     for (device = machine->registry.first; device; device = next) {
         next = device->registry_next;
         if (!firmware_disk_of(device) || firmware_disk_is_there(firmware_disk_of(device)))
@@ -385,6 +396,7 @@ void machine_devices_stop(struct machine *machine)
             block_device_stop(device);
         }
     }
+    usb_stop(machine);
     while (set->controllers) {
         struct native_controller *native = set->controllers;
         set->controllers = native->next;
@@ -401,6 +413,8 @@ void machine_devices_forget(struct machine *machine)
     machine_devices_stop(machine);
     if (!set)
         return;
+    usb_forget(machine);
+    machine->registry.removed = NULL;
     platform_release(machine->platform, set->boot_path);
     platform_release(machine->platform, set);
     machine->devices = NULL;

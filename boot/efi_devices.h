@@ -7,12 +7,14 @@
 
 struct published;
 struct native_controller;
+struct usb_controller;
 
 struct device_set {
     struct firmware *firmware;
     struct loop *loop;
     struct block_registry *registry;
     struct native_controller *controllers;
+    struct usb_controller *usb; /* efi_usb.c: all of the machine, whoever has them */
     bool started;
     struct published *published;
     EFI_DEVICE_PATH *boot_path;      /* of the volume that the application came from; NULL: none that is a disk's */
@@ -35,6 +37,15 @@ struct block_device *devices_disk_of_path(struct device_set *set, const EFI_DEVI
  */
 void devices_publish(struct device_set *set);
 
+/* --- efi_usb.c --- */
+/* Takes the USB controllers that were ours before, with io=native all of them. */
+void usb_start(struct machine *machine);
+/* Until everything that is plugged into our controllers has been looked at; bounded. */
+void usb_wait_settled(struct machine *machine);
+/* Gives all controllers back to the firmware. */
+void usb_stop(struct machine *machine);
+void usb_forget(struct machine *machine);
+
 /* --- efi_publish.c --- */
 /*
  * Shows a disk of ours to the firmware, whose partition and file system drivers then find it. writable: its
@@ -45,6 +56,12 @@ int device_publish(struct device_set *set, struct block_device *device, bool wri
 /* Takes it back; the firmware's handles on it are gone then. Not published: nothing to do. */
 void device_unpublish(struct device_set *set, struct block_device *device);
 bool device_is_published(struct device_set *set, struct block_device *device);
+/* The disk is gone and its memory goes: the firmware sees no medium any more. On any fiber; published_sweep() does the rest. */
+void published_orphan(struct device_set *set, const struct block_device *device);
+/* Takes back what belonged to disks that are gone, unless an image's files may be open there. */
+void published_sweep(struct device_set *set);
+/* Is this path one of a published disk, also of one that is gone? */
+bool published_has_path(struct device_set *set, const EFI_DEVICE_PATH *path);
 /* The published disk whose device path this one begins with; NULL: none. */
 struct block_device *published_disk_of_path(struct device_set *set, const EFI_DEVICE_PATH *path);
 

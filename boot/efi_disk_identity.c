@@ -137,7 +137,7 @@ static void read_usb_serial(struct firmware *firmware, struct firmware_disk *dis
 {
     EFI_GUID guid = EFI_USB_IO_PROTOCOL_GUID;
     struct efi_usb_io *usb = firmware_handle_protocol(firmware, handle, &guid);
-    struct usb_device_descriptor descriptor;
+    struct efi_usb_device_descriptor descriptor;
     UINT16 language = USB_LANGUAGE_ENGLISH, *languages = NULL, size = 0;
     CHAR16 *text = NULL;
     char serial[BLOCK_TEXT_MAX];

@@ -113,6 +113,16 @@ static void place_store(struct machine *machine, const struct firmware_volume *v
         store->disk_offset = store->disk_length = 0;
 }
 
+struct block_device *machine_open_volume_disk(struct machine *machine, const char *name)
+{
+    struct firmware_volume volume;
+    EFI_DEVICE_PATH *path = NULL;
+
+    if (find_volume(machine, name, &volume, NULL) == 0)
+        path = path_of_handle(machine->firmware, volume.handle);
+    return path ? devices_disk_of_path(machine->devices, path) : NULL;
+}
+
 int machine_open_volume(struct machine *machine, const char *name, const char *path, const char *full_name, bool write,
                         struct stream_store **store, struct error *error)
 {
@@ -135,6 +145,8 @@ int machine_open_volume(struct machine *machine, const char *name, const char *p
                                  &machine->devices->store_users, store, error);
     if (!status) {
         place_store(machine, &volume, *store);
+        if ((*store)->disk)
+            block_device_hold((*store)->disk);
         machine->devices->store_disk = (*store)->disk;
         machine->devices->store_volume = volume.handle;
     }

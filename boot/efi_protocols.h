@@ -71,7 +71,7 @@ struct efi_disk_info {
     }
 
 /* USB 2.0, table 9-8. */
-struct usb_device_descriptor {
+struct efi_usb_device_descriptor {
     UINT8 length, type;
     UINT16 usb;
     UINT8 class, subclass, protocol, max_packet;
@@ -79,10 +79,18 @@ struct usb_device_descriptor {
     UINT8 manufacturer_string, product_string, serial_string, configurations;
 };
 
+/* USB 2.0, table 9-12. */
+struct efi_usb_interface_descriptor {
+    UINT8 length, type, number, alternate, endpoints, class, subclass, protocol, name_string;
+};
+
 struct efi_usb_io {
     VOID *transfers[6]; /* control to asynchronous isochronous: not used here */
-    EFI_STATUS(EFIAPI *get_device_descriptor)(struct efi_usb_io *self, struct usb_device_descriptor *descriptor);
-    VOID *get_config_descriptor, *get_interface_descriptor, *get_endpoint_descriptor;
+    EFI_STATUS(EFIAPI *get_device_descriptor)(struct efi_usb_io *self, struct efi_usb_device_descriptor *descriptor);
+    VOID *get_config_descriptor;
+    EFI_STATUS(EFIAPI *get_interface_descriptor)
+    (struct efi_usb_io *self, struct efi_usb_interface_descriptor *descriptor);
+    VOID *get_endpoint_descriptor;
     EFI_STATUS(EFIAPI *get_string_descriptor)
     (struct efi_usb_io *self, UINT16 language, UINT8 index, CHAR16 **text);
     EFI_STATUS(EFIAPI *get_supported_languages)(struct efi_usb_io *self, UINT16 **languages, UINT16 *size);

@@ -170,7 +170,7 @@ static EFI_STATUS access_blocks(EFI_BLOCK_IO *io, UINT32 media_id, EFI_LBA lba, 
     const EFI_BLOCK_IO_MEDIA *media = &published->media;
 
     /* First of all: the device is gone when the medium is. */
-    if (!media->MediaPresent || published->device->dead)
+    if (!media->MediaPresent || !published->device || published->device->dead)
         return EFI_NO_MEDIA;
     if (media_id != media->MediaId)
         return EFI_MEDIA_CHANGED;
@@ -201,7 +201,7 @@ static EFI_STATUS EFIAPI published_flush(EFI_BLOCK_IO *io)
 {
     struct published *published = (struct published *)io;
 
-    if (!published->media.MediaPresent)
+    if (!published->media.MediaPresent || !published->device)
         return EFI_NO_MEDIA;
     if (published->media.ReadOnly)
         return EFI_SUCCESS;
@@ -217,10 +217,11 @@ static EFI_STATUS EFIAPI published_reset(EFI_BLOCK_IO *io, BOOLEAN extended)
 
 /* --- coming and going --- */
 
+/* An orphan has no device: NULL finds none. */
 static struct published *find_published(struct device_set *set, const struct block_device *device)
 {
     for (struct published *published = set->published; published; published = published->next)
-        if (published->device == device)
+        if (device && published->device == device)
             return published;
     return NULL;
 }
@@ -230,12 +231,24 @@ bool device_is_published(struct device_set *set, struct block_device *device)
     return find_published(set, device) != NULL;
 }
 
-struct block_device *published_disk_of_path(struct device_set *set, const EFI_DEVICE_PATH *path)
+static struct published *published_of_path(struct device_set *set, const EFI_DEVICE_PATH *path)
 {
     for (struct published *published = set->published; published; published = published->next)
         if (path_begins_with(path, &published->path.vendor.Header))
-            return published->device;
+            return published;
     return NULL;
+}
+
+struct block_device *published_disk_of_path(struct device_set *set, const EFI_DEVICE_PATH *path)
+{
+    struct published *published = published_of_path(set, path);
+
+    return published ? published->device : NULL;
+}
+
+bool published_has_path(struct device_set *set, const EFI_DEVICE_PATH *path)
+{
+    return published_of_path(set, path) != NULL;
 }
 
 static void fill(struct published *published, bool writable)
@@ -310,13 +323,12 @@ int device_publish(struct device_set *set, struct block_device *device, bool wri
     return 0;
 }
 
-void device_unpublish(struct device_set *set, struct block_device *device)
+/* Out of the list, and of the firmware if it agrees. */
+static void withdraw(struct device_set *set, struct published *published)
 {
     EFI_BOOT_SERVICES *boot = set->firmware->boot;
-    struct published **link = &set->published, *published = find_published(set, device);
+    struct published **link = &set->published;
 
-    if (!published)
-        return;
     boot->DisconnectController(published->handle, NULL, NULL);
     while (*link != published)
         link = &(*link)->next;
@@ -325,9 +337,40 @@ void device_unpublish(struct device_set *set, struct block_device *device)
                                                             &block_io_guid, &published->io, NULL))) {
         /* The firmware keeps the pointer: the disk stays, without a medium. */
         platform_log(&set->firmware->platform, LOG_WARNING, "%s: the firmware does not let go of the published disk",
-                     device->name);
+                     published->path.name);
         published->media.MediaPresent = FALSE;
         return;
     }
     free_published(published);
+}
+
+void device_unpublish(struct device_set *set, struct block_device *device)
+{
+    struct published *published = find_published(set, device);
+
+    if (published)
+        withdraw(set, published);
+}
+
+void published_orphan(struct device_set *set, const struct block_device *device)
+{
+    struct published *published = find_published(set, device);
+
+    if (!published)
+        return;
+    published->media.MediaPresent = FALSE;
+    published->device = NULL;
+}
+
+void published_sweep(struct device_set *set)
+{
+    struct published *published, *next;
+
+    if (set->store_users)
+        return;
+    for (published = set->published; published; published = next) {
+        next = published->next;
+        if (!published->device)
+            withdraw(set, published);
+    }
 }

@@ -426,6 +426,8 @@ static void store_close(struct stream_store *base)
         io->FlushBlocks(io);
     if (store->users)
         --*store->users;
+    if (store->store.disk)
+        block_device_let_go(store->store.disk);
     platform_release(&store->firmware->platform, store);
 }
 

@@ -28,7 +28,8 @@ bool firmware_volume_find(struct firmware *firmware, struct firmware_volume *vol
 /*
  * An image on a volume: `path` with backslashes, "\pc.eid"; volume 1 on is "\pc.eid.001". Takes nothing
  * over: handles are closed with the store. Folders on the way are made when writing. *store is freed by its
- * close. `users` (may be NULL) is counted up now and down when it is closed.
+ * close. `users` (may be NULL) is counted up now and down when it is closed. If the
+ * caller fills store->disk, it holds the disk, and the store lets go of it.
  */
 int firmware_store_open(struct loop *loop, struct firmware *firmware, const struct firmware_volume *volume,
                         const char *path, const char *name, bool write, unsigned *users, struct stream_store **store,

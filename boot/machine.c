@@ -58,6 +58,7 @@ static int open_disk(struct session *session, const char *name, bool write, stru
         status = block_registry_find(&machine->registry, name, &end->disk, error);
     if (status)
         return status;
+    block_device_hold(end->disk);
     end->is_boot_stick = machine_is_boot_disk(machine, end->disk);
     end->mounted_at = NULL;
     /* The boot disk as a target is refused by the plan. */
@@ -69,6 +70,7 @@ static int open_disk(struct session *session, const char *name, bool write, stru
 static void close_disk(struct session *session, struct job_end *end)
 {
     machine_target_end(machine_of(session), end->disk);
+    block_device_let_go(end->disk);
 }
 
 /* "VOLUME:\path": the first colon with a slash of either kind behind it divides. */
@@ -98,6 +100,47 @@ static int open_store(struct session *session, const char *name, bool write, str
     if (status != -ERROR_NOT_FOUND)
         return status;
     return machine_volume_open(machine, volume, path, name, write, &end->store, error);
+}
+
+/* The disk below a command's argument; NULL: it is not there. */
+static struct block_device *disk_below(struct machine *machine, const char *name, bool is_image)
+{
+    struct block_device *disk = NULL;
+    const char *path = find_path(name);
+    char volume[80];
+
+    if (!is_image)
+        return block_registry_find(&machine->registry, name, &disk, NULL) == 0 ? disk : NULL;
+    if (!path || (size_t)(path - name) > sizeof(volume))
+        return NULL;
+    snprintf(volume, sizeof(volume), "%.*s", (int)(path - 1 - name), name);
+    disk = machine_open_volume_disk(machine, volume);
+    return disk ? disk : machine_volume_disk(machine, volume);
+}
+
+/* Our USB drivers, for what the command works on. What cannot be found is said when it is opened. */
+static void prepare(struct session *session, const struct command *command)
+{
+    struct machine *machine = machine_of(session);
+    struct block_device *disks[COMMAND_ARGUMENTS_MAX];
+    unsigned count = 0, partition;
+    bool unknown = false;
+    struct error error = {0};
+
+    if (machine_devices_start(machine, &error) != 0 || !machine_devices_can_improve(machine))
+        return;
+    for (unsigned i = 0; i < command->argument_count; i++) {
+        char name[COMMAND_LINE_MAX];
+        bool is_image = session_argument_is_image(command, i);
+        if (command_split_partition(command->arguments[i], name, sizeof(name), &partition, &error) != 0)
+            continue;
+        struct block_device *disk = disk_below(machine, name, is_image);
+        if (disk)
+            disks[count++] = disk;
+        else
+            unknown = unknown || is_image || strncmp(name, "usb", 3) == 0;
+    }
+    machine_devices_improve(machine, disks, count, unknown);
 }
 
 /* For `measure`: the same disks by the firmware's drivers, and back. */
@@ -153,6 +196,7 @@ static void note(struct session *session, const char *line)
 
 static const struct session_ops machine_session_ops = {
     .find_disks = find_disks,
+    .prepare = prepare,
     .open_disk = open_disk,
     .close_disk = close_disk,
     .open_store = open_store,

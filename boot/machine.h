@@ -14,8 +14,11 @@
 struct firmware;
 struct device_set;
 
-/* Which drivers serve the disks: ours where there is one, or the firmware's for all. */
-enum machine_io { IO_NATIVE, IO_FIRMWARE };
+/*
+ * Which drivers serve the disks: ours where there is one, USB controllers when a command needs a disk on them; ours, all USB
+ * controllers from the start; or the firmware's for all.
+ */
+enum machine_io { IO_AUTOMATIC, IO_NATIVE, IO_FIRMWARE };
 /* What happens when the work is done. */
 enum machine_end { END_RETURN, END_REBOOT, END_POWER_OFF };
 
@@ -64,6 +67,15 @@ int machine_devices_start(struct machine *machine, struct error *error);
 void machine_devices_stop(struct machine *machine);
 /* The same for good. */
 void machine_devices_forget(struct machine *machine);
+/*
+ * A command is about to work on these disks: brings our own drivers to those on USB controllers that are still the firmware's. The
+ * disks' devices are others afterwards, with the same names. unknown: it also names something that is not there; disks that
+ * only our drivers can serve are looked for. A controller on which a disk or the person's keyboard does not answer goes back, with a
+ * line in the log. Between commands only: nobody has a disk or an image open. Waits, usually a second, at most about 20.
+ */
+void machine_devices_improve(struct machine *machine, struct block_device *const *disks, unsigned count, bool unknown);
+/* Is there a USB controller left that this could take? */
+bool machine_devices_can_improve(struct machine *machine);
 /* Does the application come from this disk? */
 bool machine_is_boot_disk(struct machine *machine, struct block_device *device);
 /* Looks for disks that have come since, and forgets those that are gone. Between commands only. */
@@ -87,6 +99,9 @@ int machine_open_volume(struct machine *machine, const char *volume, const char 
 /* The same for volumes that the drivers of fs/ know, on any disk (machine_volume.c). */
 int machine_volume_open(struct machine *machine, const char *volume, const char *path, const char *name, bool write,
                         struct stream_store **store, struct error *error);
+/* The disk that such a volume is on, by either; NULL: there is none of that name, or several. */
+struct block_device *machine_open_volume_disk(struct machine *machine, const char *volume);
+struct block_device *machine_volume_disk(struct machine *machine, const char *volume);
 /* A small file of the boot volume, zero-ended and platform_allocate()d. Negative: none. */
 int machine_boot_file(struct machine *machine, const char *path, char **text, size_t *size);
 /* Appends what was logged since the last call to \EIDOLON\LOG.TXT on the boot volume. */

@@ -51,6 +51,7 @@ static void volume_store_close(struct stream_store *base)
         block_device_stop(store->slice);
     if (store->write)
         machine_target_end(store->machine, base->disk);
+    block_device_let_go(base->disk);
     platform_release(store->machine->platform, store);
 }
 
@@ -132,13 +133,32 @@ static int wrap(struct machine *machine, const struct volume_candidate *candidat
     return 0;
 }
 
+static void search_all(struct machine *machine, const char *name, struct volume_candidate *candidate)
+{
+    struct block_device *disk, *next;
+
+    for (disk = machine->registry.first; disk; disk = next) {
+        block_device_hold(disk);
+        search_disk(disk, name, candidate);
+        next = disk->registry_next;
+        block_device_let_go(disk);
+    }
+}
+
+struct block_device *machine_volume_disk(struct machine *machine, const char *volume)
+{
+    struct volume_candidate candidate = {.matches = 0};
+
+    search_all(machine, volume, &candidate);
+    return candidate.matches == 1 ? candidate.disk : NULL;
+}
+
 int machine_volume_open(struct machine *machine, const char *volume, const char *path, const char *name, bool write,
                         struct stream_store **store, struct error *error)
 {
     struct volume_candidate candidate = {.matches = 0};
 
-    for (struct block_device *disk = machine->registry.first; disk; disk = disk->registry_next)
-        search_disk(disk, volume, &candidate);
+    search_all(machine, volume, &candidate);
     if (!candidate.matches)
         return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK,
                          "no volume has the label or UUID %s", volume);
@@ -149,12 +169,14 @@ int machine_volume_open(struct machine *machine, const char *volume, const char 
     if (!opened)
         return error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, name, ERROR_NO_BLOCK, "no memory");
     /* The firmware's drivers must not keep what they know of a volume that is written to. */
+    block_device_hold(candidate.disk);
     if (write)
         machine_target_begin(machine, candidate.disk);
     int status = wrap(machine, &candidate, opened, path, name, write, error);
     if (status) {
         if (write)
             machine_target_end(machine, candidate.disk);
+        block_device_let_go(candidate.disk);
         platform_release(machine->platform, opened);
         return status;
     }

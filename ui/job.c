@@ -215,6 +215,7 @@ enum exit_code session_job(struct session *session, struct command *command)
     snprintf(program, sizeof(program), "eidolon %s", session->version);
     request.options.program = program;
 
+    session_prepare(session, command);
     int status = open_ends(session, command, &request, &error);
     if (!status) {
         status = job_plan(session->loop, &request, &plan, &error);

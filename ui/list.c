@@ -190,8 +190,14 @@ enum exit_code session_list(struct session *session, struct command *command)
         json_begin_array(json, "disks");
     }
     if (command->argument_count == 0) {
-        for (struct block_device *disk = session->registry->first; disk; disk = disk->registry_next)
+        struct block_device *disk, *next;
+        for (disk = session->registry->first; disk; disk = next) {
+            /* One that is unplugged meanwhile leaves the registry, and the list ends there. */
+            block_device_hold(disk);
             list_disk(session, json, disk);
+            next = disk->registry_next;
+            block_device_let_go(disk);
+        }
         if (!json && !session->registry->first)
             output_print(session->out, "No disks were found.\n");
     }

@@ -112,6 +112,7 @@ enum exit_code session_measure(struct session *session, struct command *command)
     rates = platform_allocate_zeroed(session->loop->platform, MEASURE_DISKS_MAX * sizeof(*rates));
     if (!rates)
         status = error_set(&error, ERROR_NO_MEMORY, OPERATION_READ, "", ERROR_NO_BLOCK, "measuring");
+    session_prepare(session, command);
     for (unsigned i = 0; !status && i < command->argument_count; i++)
         status = measure_own(session, command->arguments[i], &rates[i], &error);
     if (!status && session->ops->use_firmware)

@@ -51,6 +51,26 @@ void message_print(struct session *session, bool json, const struct message *mes
     output_print(session->status, "%s: %s\n", message->level == MESSAGE_INFO ? "note" : levels[message->level], text);
 }
 
+bool session_argument_is_image(const struct command *command, unsigned argument)
+{
+    switch (command->verb) {
+    case COMMAND_CAPTURE:
+        return argument == 1;
+    case COMMAND_RESTORE:
+    case COMMAND_VERIFY:
+    case COMMAND_INFO:
+        return argument == 0;
+    default:
+        return false;
+    }
+}
+
+void session_prepare(struct session *session, const struct command *command)
+{
+    if (session->ops->prepare)
+        session->ops->prepare(session, command);
+}
+
 enum exit_code session_run(struct session *session, struct command *command)
 {
     switch (command->verb) {

@@ -15,6 +15,11 @@ struct session_ops {
     /* Makes sure that all disks are in the registry. */
     int (*find_disks)(struct session *session, struct error *error);
     /*
+     * Before a command opens the disks and images that it names: a chance to bring better drivers to them. Disks that were
+     * found before are no longer valid. NULL: nothing to prepare.
+     */
+    void (*prepare)(struct session *session, const struct command *command);
+    /*
      * Resolves a disk's name (without #N), opens it if need be, and fills end->disk, mounted_at and is_boot_stick.
      * write: it will be a target. -ERROR_NOT_FOUND, -ERROR_AMBIGUOUS with candidates, -ERROR_BUSY.
      */
@@ -59,6 +64,11 @@ enum job_file_end { JOB_FILE_RETURN, JOB_FILE_REBOOT, JOB_FILE_POWER_OFF };
  * variables, that each disk is there) before the first runs; the first failure stops. A failure never reboots or powers off.
  */
 enum exit_code session_run_job_file(struct session *session, const char *text, size_t size, enum job_file_end *end);
+
+/* Is this argument of a command an image (else a disk)? */
+bool session_argument_is_image(const struct command *command, unsigned argument);
+/* Calls ops->prepare() if there is one. */
+void session_prepare(struct session *session, const struct command *command);
 
 /* The parts, each in its own file. */
 enum exit_code session_list(struct session *session, struct command *command);
