@@ -421,7 +421,8 @@ int block_device_start(struct block_device *device, struct error *error)
     device->again_first = device->again_last = NULL;
     device->in_flight = 0;
     device->next_deadline_check = UINT64_MAX;
-    device->polling = false;
+    device->polling = device->stopped = false;
+    device->holders = 0;
     memset(&device->bounce, 0, sizeof(device->bounce));
     device->bounce_busy = false;
     device->pollable.poll = block_poll;
@@ -437,10 +438,30 @@ static bool drained(void *context)
     return !device->in_flight_first && !device->again_first;
 }
 
+static void end_device(struct block_device *device)
+{
+    buffer_release(&device->bounce);
+    device->ops->shutdown(device);
+}
+
 void block_device_stop(struct block_device *device)
 {
     loop_wait(device->loop, drained, device, UINT64_MAX);
     loop_remove(device->loop, &device->pollable);
-    buffer_release(&device->bounce);
-    device->ops->shutdown(device);
+    if (device->holders) {
+        device->dead = device->stopped = true;
+        return;
+    }
+    end_device(device);
+}
+
+void block_device_hold(struct block_device *device)
+{
+    device->holders++;
+}
+
+void block_device_let_go(struct block_device *device)
+{
+    if (--device->holders == 0 && device->stopped)
+        end_device(device);
 }

@@ -120,6 +120,7 @@ struct block_device {
     unsigned in_flight;
     uint64_t next_deadline_check;
     bool polling;         /* poll() is under way */
+    bool stopped;         /* kept for its holders alone */
     struct buffer bounce; /* of block_read_bytes() and block_write_bytes() */
     bool bounce_busy;
     struct block_device *registry_next;
@@ -134,7 +135,7 @@ uint64_t block_timeout(enum block_operation operation);
 
 /* Prepares a device that its implementer has filled (ops, loop, geometry, names) and starts polling it. -ERROR_PROTOCOL: bad geometry. */
 int block_device_start(struct block_device *device, struct error *error);
-/* Drains to the deadline, then stops polling and shuts down. */
+/* Drains to the deadline, then stops polling and shuts down (frees it, when nobody holds it). */
 void block_device_stop(struct block_device *device);
 
 /*
@@ -175,17 +176,11 @@ int block_ram_create(struct loop *loop, uint32_t logical_block, uint64_t count, 
                      struct block_device **device, struct error *error);
 
 /*
- * Whoever keeps a pointer to a disk while the loop runs (a job, an open image) holds it. An implementer whose disk was unplugged
- * takes it out of the registry at once, and frees it only when nobody holds it any more.
+ * Whoever keeps a pointer to a disk while the loop runs (a job, an open image) holds it. A disk that is stopped meanwhile (it was
+ * unplugged) leaves the registry at once, and stays where it is, dead, until the last holder lets go: that shuts it down.
  */
-static inline void block_device_hold(struct block_device *device)
-{
-    device->holders++;
-}
-static inline void block_device_let_go(struct block_device *device)
-{
-    device->holders--;
-}
+void block_device_hold(struct block_device *device);
+void block_device_let_go(struct block_device *device);
 
 /* All disks known to this run, in order of discovery. The mains register; slices do not. */
 struct block_registry {
