@@ -3,7 +3,7 @@
  * SCSI disks over a transport: bulk-only or UAS. SPC-4 and SBC-3.
  *
  * scsi_disk.c makes block devices of logical units; a transport moves commands. Same rules as in usb.h: done() is called
- * inside poll() and never waits; scsi_run() waits on the device's fiber.
+ * inside poll() and never waits; scsi_run() and scsi_wait() wait on the device's fiber.
  */
 #ifndef DRIVERS_USB_SCSI_H
 #define DRIVERS_USB_SCSI_H
@@ -26,15 +26,6 @@ enum scsi_status {
 };
 
 struct scsi_transport;
-
-/* What a target must not be asked; scsi_transport.quirks. */
-enum scsi_quirk {
-    SCSI_QUIRK_CAUTIOUS = 1 << 0, /* no vital product data, no READ CAPACITY (16) unless it must be: old bridges hang */
-    SCSI_QUIRK_NO_CAPACITY_16 = 1 << 1,
-    SCSI_QUIRK_NO_MODE_SENSE = 1 << 2,     /* write protection cannot be asked for */
-    SCSI_QUIRK_CAPACITY_IS_COUNT = 1 << 3, /* READ CAPACITY gives the number of blocks, not the last one */
-    SCSI_QUIRK_NO_UNMAP = 1 << 4,          /* neither UNMAP nor WRITE SAME */
-};
 
 struct scsi_command {
     uint8_t lun;
@@ -63,25 +54,35 @@ struct scsi_command {
 
 /* A target: what bulk-only and UAS fill. */
 struct scsi_transport {
-    /* Never waits. 0, -ERROR_FULL, -ERROR_GONE. Every accepted command ends exactly once. */
+    /* Never waits. 0, -ERROR_FULL, -ERROR_GONE. Every accepted command ends exactly once, never inside submit(). */
     int (*submit)(struct scsi_transport *transport, struct scsi_command *command);
     /*
-     * A command passed its deadline (or several). Starts recovery: ends the late one with -ERROR_TIMEOUT and all others with
-     * -ERROR_ABORTED, at the latest after the recovery's own deadlines. Never waits (recovery goes on the device's fiber, submit
-     * answers -ERROR_FULL meanwhile).
+     * A command passed its deadline (or several). Ends all that are held with -ERROR_ABORTED (those that are known to be late may
+     * end with -ERROR_TIMEOUT), soon: at the latest after the recovery's own deadlines. Never waits: sets wants_service, asks for
+     * the device's fiber with usb_attention(), and submit() answers -ERROR_FULL until service() is through.
      */
     void (*recover)(struct scsi_transport *transport);
-    /* No DMA from here on: block_device_ops.abandon(). Never waits. */
+    /* On the device's fiber, may wait: the recovery, and whatever else wants_service was set for; clears it. */
+    void (*service)(struct scsi_transport *transport);
+    /* No DMA from here on, all commands end with -ERROR_GONE, dead: block_device_ops.abandon(). Never waits. */
     void (*abandon)(struct scsi_transport *transport);
-    /* On the device's fiber, may wait: runs the loop until the command has ended, its deadline kept. 0 or command->status. */
-    int (*run)(struct scsi_transport *transport, struct scsi_command *command, uint64_t timeout);
     struct loop *loop;
     struct usb_device *device; /* for the transport; disks do not look at it */
-    uint32_t quirks;           /* enum scsi_quirk, or-ed */
+    uint32_t quirks;           /* enum usb_quirk (drivers/quirks.h), or-ed */
+    bool cautious;             /* asks only what must be asked: old bridges hang on vital product data */
     unsigned queue_depth;      /* commands at once, all units together */
     uint32_t max_transfer;     /* bytes */
-    bool dead;
+    bool wants_service;
+    bool dead; /* submit() answers -ERROR_GONE for ever */
 };
+
+/* On the device's fiber: loop_wait(), with the transport's service when it is wanted meanwhile. */
+bool scsi_wait(struct scsi_transport *transport, bool (*done)(void *context), void *context, uint64_t deadline);
+/*
+ * On the device's fiber: sends a command (its done and context are used here) and waits until it has ended, with recovery at
+ * the deadline, `timeout` nanoseconds from now. 0, or command->status: -ERROR_TIMEOUT, -ERROR_GONE, ...
+ */
+int scsi_run(struct scsi_transport *transport, struct scsi_command *command, uint64_t timeout);
 
 struct scsi_disk;
 

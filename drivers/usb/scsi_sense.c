@@ -73,7 +73,6 @@ static enum error_code illegal_request(uint8_t code)
 static enum error_code condition_code(const struct scsi_condition *condition)
 {
     switch (condition->key) {
-    case SCSI_NO_SENSE:
     case SCSI_RECOVERED_ERROR:
         return ERROR_NONE;
     case SCSI_NOT_READY:
@@ -89,7 +88,7 @@ static enum error_code condition_code(const struct scsi_condition *condition)
     case SCSI_UNIT_ATTENTION:
     case SCSI_ABORTED_COMMAND:
         return ERROR_ABORTED;
-    default:
+    default: /* NO SENSE too: the device said that the command failed, and cannot say why */
         return ERROR_IO;
     }
 }
