@@ -125,12 +125,14 @@ void firmware_log(struct platform *platform, enum log_level level, const char *l
     }
 }
 
-/* One key, if there is one. */
+/* One key, if there is one: from the firmware's console, or from keyboards of ours that it did not take up. */
 static bool key_now(struct firmware *firmware, EFI_INPUT_KEY *key)
 {
     SIMPLE_INPUT_INTERFACE *in = firmware->system->ConIn;
 
-    return in && !EFI_ERROR(in->ReadKeyStroke(in, key)) && (key->ScanCode || key->UnicodeChar);
+    if (in && !EFI_ERROR(in->ReadKeyStroke(in, key)) && (key->ScanCode || key->UnicodeChar))
+        return true;
+    return firmware_keyboard_read(firmware, key);
 }
 
 bool firmware_cancel_requested(struct platform *platform)

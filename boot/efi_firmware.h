@@ -25,8 +25,9 @@ struct processor_state {
     bool vectors; /* CR4.OSXSAVE and XCR0 were set by us */
 };
 
-struct worker_pool;  /* efi_workers.c */
-struct pci_function; /* efi_pci.c */
+struct worker_pool;       /* efi_workers.c */
+struct pci_function;      /* efi_pci.c */
+struct firmware_keyboard; /* efi_keyboard.c */
 
 struct firmware {
     struct platform platform; /* first: what the core sees */
@@ -51,8 +52,9 @@ struct firmware {
     EFI_INPUT_KEY keys[KEYS_MAX]; /* typed while work ran, for the next question */
     unsigned key_count;
     char log_ring[LOG_RING_SIZE];
-    UINT64 log_written; /* bytes ever logged; the ring holds the last LOG_RING_SIZE of them */
-    UINT64 log_saved;   /* of these, in the file on the boot volume */
+    UINT64 log_written;                 /* bytes ever logged; the ring holds the last LOG_RING_SIZE of them */
+    UINT64 log_saved;                   /* of these, in the file on the boot volume */
+    struct firmware_keyboard *keyboard; /* ours, for the firmware to read; NULL: not started */
 
     /* efi_platform.c */
     EFI_RNG_PROTOCOL *rng;
@@ -115,6 +117,9 @@ void firmware_log(struct platform *platform, enum log_level level, const char *l
 bool firmware_cancel_requested(struct platform *platform);
 /* The next key; waits until `deadline`. */
 bool firmware_read_key(struct firmware *firmware, EFI_INPUT_KEY *key, UINT64 deadline);
+
+/* efi_keyboard.c: a key of our own keyboards that the firmware's console has not taken. false: there is none. */
+bool firmware_keyboard_read(struct firmware *firmware, EFI_INPUT_KEY *key);
 
 /* efi_processor.c. Any processor. */
 void processor_prepare(struct processor_state *saved);
