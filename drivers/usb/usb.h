@@ -294,6 +294,7 @@ struct usb_hub {
     /* usb_port.c's own. */
     uint32_t pending[8];           /* connected, not yet served */
     uint32_t held[8];              /* a device's fiber is resetting the port */
+    uint32_t fresh[8];             /* connected anew since the last device there */
     uint64_t connected_since[256]; /* nanoseconds; of pending ports */
     bool serving, gone;
     struct usb_hub *next; /* on the bus */

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The drivers of interfaces that there are. */
+#include "drivers/usb/usb.h"
+
+const struct usb_driver *const usb_drivers[] = {
+    NULL,
+};
