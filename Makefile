@@ -181,7 +181,7 @@ run_first = $(firstword $(wildcard $(1)/run.sh $(1)/run.py))
 .PHONY: demo bench fuzz
 demo: $(BUILD)/eidolon-x64.img $(BUILD)/eidolon | build/ports/test-packages.stamp
 	$(if $(call run_first,tests/demo),,$(error tests/demo/run.sh is missing))
-	@BUILD=$(BUILD) $(call run_first,tests/demo)
+	@BUILD=$(BUILD) DISK=$(DISK) $(call run_first,tests/demo)
 
 $(BUILD)/bench/limit: tests/bench/limit.c $(call ports_of,host)
 	@mkdir -p $(@D)
@@ -212,7 +212,7 @@ clean:
 help:
 	@echo "Eidolon, disk imaging on the bare machine. What can be made:"
 	@echo
-	@echo "  make demo          show it working: an emulated PC is captured and restored"
+	@echo "  make demo          show it working: an emulated PC is captured and restored (DISK=usb: onto USB disks, by keys)"
 	@echo "  make test          prove it: unit tests and emulated machines (installs what is missing)"
 	@echo
 	@echo "  make image         $(BUILD)/eidolon-x64.img, to be written to a USB stick"

@@ -457,34 +457,76 @@ class Machine:
         """A SATA CD drive, empty without a path."""
         return self._ide("ide-cd", path, {"read_only": True, **options} if path else options)
 
-    def add_xhci(self, driver="qemu-xhci"):
-        """The USB 3 controller; called by what needs one. Call it first to have another driver, such as nec-usb-xhci."""
+    def add_xhci(self, driver="qemu-xhci", **properties):
+        """A USB 3 controller; the first is called by what needs one. Call it first to have another driver, such as nec-usb-xhci, or
+        other properties: p2=8, p3=8 for more than four ports of each kind. Returns its id; what is plugged into it has bus=id + ".0"."""
+        device = self.new_id("xhci").replace("xhci0", "xhci")
+        self._has_xhci = True
+        self._device({"driver": driver, "id": device, **properties})
+        return device
+
+    def _plug(self, properties):
+        """Where a USB device goes: bus= and port= ("2", behind hubs "2.1.3") among its properties, else the first controller."""
         if not self._has_xhci:
-            self._has_xhci = True
-            self._device({"driver": driver, "id": "xhci"})
+            self.add_xhci()
+        return {"bus": properties.pop("bus", "xhci.0"), "port": properties.pop("port", None)}
 
     def add_usb_storage(self, path, serial="USB0001", bootindex=None, **options):
         """A USB disk; with logical_block_size=4096 a 4Kn one."""
         block, properties = self._split(options)
-        self.add_xhci()
+        plug = self._plug(properties)
+        if {"logical_block_size", "physical_block_size"} & set(properties):
+            return self.add_usb_scsi("usb-bot", [path], serial, bootindex=bootindex, **plug, **block, **properties)
         device = self.new_id("usb")
         drive = self._block(device, path, **block)
-        faults = {"rerror": "report", "werror": "report"}
-        if {"logical_block_size", "physical_block_size"} & set(properties):
-            self._device({"driver": "usb-bot", "id": device, "bus": "xhci.0", "serial": serial})
-            self._device({"driver": "scsi-hd", "id": device + "-disk", "bus": device + ".0", "drive": drive, "serial": serial,
-                          "bootindex": bootindex, **faults, **properties})
-        else:
-            self._device({"driver": "usb-storage", "id": device, "bus": "xhci.0", "serial": serial, "drive": drive,
-                          "bootindex": bootindex, **{"removable": True, **faults, **properties}})
+        self._device({"driver": "usb-storage", "id": device, **plug, "serial": serial, "drive": drive, "bootindex": bootindex,
+                      **{"removable": True, "rerror": "report", "werror": "report", **properties}})
         return device
 
-    def add_usb_keyboard(self):
-        """It takes all keys from the PS/2 one."""
-        self.add_xhci()
-        device = self.new_id("keyboard")
-        self._device({"driver": "usb-kbd", "id": device, "bus": "xhci.0"})
+    def add_usb_scsi(self, driver, paths, serial, bootindex=None, **options):
+        """A USB disk by usb-bot or usb-uas with a logical unit for each path. The drive of unit N is the node "disk-ID" or "disk-ID-N"."""
+        block, properties = self._split(options)
+        plug = self._plug(properties)
+        device = self.new_id("usb")
+        self._device({"driver": driver, "id": device, **plug, "serial": serial})
+        for lun, path in enumerate(paths):
+            name = device if lun == 0 else "%s-%d" % (device, lun)
+            self._device({"driver": "scsi-hd", "id": name + "-disk", "bus": device + ".0", "scsi-id": 0, "lun": lun,
+                          "drive": self._block(name, path, **block), "serial": serial, "bootindex": None if lun else bootindex,
+                          "rerror": "report", "werror": "report", **properties})
         return device
+
+    def add_uas(self, path, serial, **options):
+        """A USB disk that speaks UAS alone: OVMF does not see it."""
+        return self.add_usb_scsi("usb-uas", [path], serial, **options)
+
+    def add_usb_hub(self, **options):
+        """A full-speed hub of eight ports; what is plugged into it has port=the hub's port + ".1"."""
+        plug = self._plug(options)
+        device = self.new_id("hub")
+        self._device({"driver": "usb-hub", "id": device, **plug, **options})
+        return device
+
+    def add_usb_keyboard(self, **options):
+        """It takes all keys from the PS/2 one."""
+        plug = self._plug(options)
+        device = self.new_id("keyboard")
+        self._device({"driver": "usb-kbd", "id": device, **plug, **options})
+        return device
+
+    def plug_in_again(self, device, driver, serial, **properties):
+        """A USB disk that was unplugged comes back with its drive; driver: usb-storage, usb-bot or usb-uas. Returns its new id."""
+        again = device + "-again"
+        if driver == "usb-storage":
+            self.qmp("device_add", driver=driver, id=again, bus="xhci.0", serial=serial, drive="disk-" + device, rerror="report",
+                     werror="report", **properties)
+            return again
+        # Its disk must be there before the machine sees it.
+        self.qmp("device_add", driver=driver, id=again, bus="xhci.0", serial=serial, attached=False)
+        self.qmp("device_add", driver="scsi-hd", id=again + "-disk", bus=again + ".0", scsi_id=0, lun=0, drive="disk-" + device,
+                 serial=serial, rerror="report", werror="report", **properties)
+        self.qmp("qom-set", path="/machine/peripheral/" + again, property="attached", value=True)
+        return again
 
     def add_virtio_blk(self, path, serial, **options):
         """A disk that only the firmware's block I/O reaches."""

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""USB disks that fail, hang, and are pulled out, with our own drivers: what is said, how soon, and that the same disk plugged in again works."""
+
+import os
+import re
+import time
+
+from disks import Partitions, check_image, eidolon, filled_disk, sha256
+from machine import Machine
+from pc import MIB
+from test_faults import check_half_restored, command, leave, saved_image
+from test_usb import TAKEN
+
+TIMEOUT = 300
+ALONE = {"test_pulled_out_of_a_read", "test_pulled_out_of_a_write", "test_pulled_out_under_an_image"}
+SECTOR = 512
+SLOW = 4 * MIB  # bytes a second
+
+# Seconds of the guest's clock from the plug's leaving to the command's end.
+PATIENCE = 2.0
+
+
+def add_usb(m, kind, path, serial, **options):
+    """A disk by one of the drivers of QEMU."""
+    return m.add_usb_storage(path, serial, **options) if kind == "usb-storage" else m.add_usb_scsi(kind, [path], serial, **options)
+
+
+def guest_seconds(line):
+    return float(re.match(r"\[ *(\d+\.\d+)\]", line).group(1))
+
+
+class GuestClock:
+    """What the guest's log would say at a moment of ours: both clocks run alike."""
+
+    def __init__(self, m):
+        line = m.wait_for(r"^\[ *\d+\.\d+\] info: command: .*$").group(0)
+        self.offset = guest_seconds(line) - time.monotonic()
+
+    def now(self):
+        return time.monotonic() + self.offset
+
+
+def check_soon(m, clock, pulled, code):
+    """The command has ended with this code, soon after the disk was pulled."""
+    line = m.wait_for(r"^\[ *\d+\.\d+\] info: exit code %d$" % code, timeout=60).group(0)
+    late = guest_seconds(line) - pulled
+    print("%.2f s from the unplugging to the end of the command" % late)
+    assert late < PATIENCE, m.log()[-2500:]
+
+
+def pull(m, clock, disk):
+    pulled = clock.now()
+    m.unplug(disk)
+    return pulled
+
+
+def begin(m, line):
+    m.wait_for(r"^eidolon> ", timeout=60)
+    m.type_text(line + "\n", pause=0.03)
+    return GuestClock(m)
+
+
+# -- pulled out ------------------------------------------------------------------------------------------------------------
+
+
+def test_pulled_out_of_a_read():
+    for kind in ("usb-storage", "usb-uas"):
+        with Machine(screen=True, processors=2) as m:
+            source = filled_disk(m, "source", 24 * MIB)
+            before = sha256(source)
+            m.add_stick(size=128)
+            disk = add_usb(m, kind, source, "SOURCE", throttle={"bps_total": SLOW})
+            m.start()
+            clock = begin(m, "capture usb:SOURCE stick:/a.eid")
+            m.wait_for(r"^copying [1-9]", timeout=60)
+            pulled = pull(m, clock, disk)
+            check_soon(m, clock, pulled, 4)
+            assert re.search(r"^error: source usb:SOURCE: .*(gone|unplugged|disappeared|no longer)", m.log(), re.MULTILINE), m.log()[-2000:]
+            m.set_throttle(disk)
+            m.plug_in_again(disk, kind, "SOURCE")
+            again(m, "capture usb:SOURCE stick:/b.eid")
+            leave(m)
+            m.process.wait(timeout=30)
+            check_image(saved_image(m, "b.eid"), source)
+            assert sha256(source) == before
+
+
+def again(m, line, patience=5):
+    """The same with the disk back: it may take a moment until it is there."""
+    for _ in range(patience):
+        m.wait_for(r"^eidolon> ")
+        m.type_text(line + "\n", pause=0.03)
+        if m.wait_for(r"exit code (\d+)$", timeout=120).group(1) == "0":
+            return
+    m.fail("never again: " + line)
+
+
+def test_pulled_out_of_a_write():
+    for kind in ("usb-storage", "usb-uas"):
+        with Machine(screen=True, processors=2) as m:
+            source = Partitions(m, "source", 20).fill(1)
+            target = filled_disk(m, "target", 24 * MIB)
+            image = os.path.join(m.disks, "pc.eid")
+            eidolon("capture", source.path, image)
+            with open(image, "rb") as file:
+                m.add_stick(size=128, files={"pc.eid": file.read()})
+            disk = add_usb(m, kind, target, "TARGET", throttle={"bps_total": SLOW})
+            m.start()
+            clock = begin(m, "restore stick:/pc.eid usb:TARGET --yes")
+            m.wait_for(r"^copying [1-9]", timeout=60)
+            pulled = pull(m, clock, disk)
+            check_soon(m, clock, pulled, 5)
+            check_half_restored(target)
+            m.set_throttle(disk)
+            m.plug_in_again(disk, kind, "TARGET")
+            again(m, "restore stick:/pc.eid usb:TARGET --yes")
+            leave(m)
+            m.process.wait(timeout=30)
+            assert source.contents(1) == source.contents(1, target)
+
+
+def test_pulled_out_under_an_image():
+    for kind, volume in (("usb-storage", "vfat"), ("usb-uas", "ext4")):
+        with Machine(screen=True, processors=2) as m:
+            source = filled_disk(m, "source", 32 * MIB)
+            home = Partitions(m, "home", 96).format(1, volume, "HOME")
+            m.add_stick()
+            m.add_nvme(source, "SOURCE")
+            disk = add_usb(m, kind, home.path, "DISK", throttle={})
+            m.start()
+            clock = begin(m, "capture nvme:SOURCE HOME:/a.eid")
+            m.wait_for(TAKEN)
+            m.wait_for(r"^Plan", timeout=60)
+            m.set_throttle(disk, bps_total=SLOW)
+            m.wait_for(r"^copying [1-9]", timeout=60)
+            pulled = pull(m, clock, disk)
+            check_soon(m, clock, pulled, 6)
+            m.set_throttle(disk)
+            m.plug_in_again(disk, kind, "DISK")
+            again(m, "capture nvme:SOURCE HOME:/b.eid")
+            again(m, "verify HOME:/b.eid nvme:SOURCE")
+            leave(m)
+
+
+# -- bad sectors -----------------------------------------------------------------------------------------------------------
+
+
+def test_unreadable_sectors():
+    bad = {"usb-storage": 10001, "usb-uas": 20003}
+    with Machine(screen=True) as m:
+        disks = {kind: filled_disk(m, kind, 16 * MIB) for kind in bad}
+        m.add_xhci(p2=8, p3=8)
+        m.add_stick(size=128)
+        for kind, sector in bad.items():
+            add_usb(m, kind, disks[kind], "BAD-" + kind, inject=[{"iotype": "read", "sector": sector}])
+        m.start()
+        for kind, sector in bad.items():
+            command(m, "capture usb:BAD-%s stick:/%s.bad" % (kind, kind), 4, "error: source usb:BAD-%s: " % kind, "(read) at %d" % sector)
+            command(m, "capture usb:BAD-%s stick:/%s.eid --salvage" % (kind, kind), 9,
+                    "warning: usb:BAD-%s: 512 bytes at byte %d cannot be read; stored as zeroes." % (kind, sector * SECTOR))
+        leave(m)
+        m.process.wait(timeout=30)
+        for kind, sector in bad.items():
+            with open(disks[kind], "rb") as file:
+                expected = bytearray(file.read())
+            expected[sector * SECTOR:(sector + 1) * SECTOR] = bytes(SECTOR)
+            check_image(saved_image(m, kind + ".eid"), bytes(expected))
+
+
+def test_sectors_that_cannot_be_written():
+    bad = {"usb-storage": 10001, "usb-uas": 20003}
+    with Machine(screen=True) as m:
+        source = filled_disk(m, "source", 16 * MIB)
+        targets = {kind: filled_disk(m, kind, 16 * MIB) for kind in bad}
+        m.add_xhci(p2=8, p3=8)
+        m.add_stick()
+        m.add_nvme(source, "SOURCE")
+        for kind, sector in bad.items():
+            add_usb(m, kind, targets[kind], "WORN-" + kind, inject=[{"iotype": "write", "sector": sector}])
+        m.start()
+        for kind in bad:
+            command(m, "clone nvme:SOURCE usb:WORN-%s --yes" % kind, 5, "error: target usb:WORN-%s: " % kind)
+        leave(m, 5)
+        for target in targets.values():
+            check_half_restored(target)
+
+
+# -- hanging ---------------------------------------------------------------------------------------------------------------
+
+
+def check_hang(kind):
+    """A single read that takes 34 seconds: behind its deadline, and early enough for QEMU, which waits for it in a reset."""
+    with Machine(screen=True) as m:
+        hanging, healthy = filled_disk(m, "hanging", 8 * MIB), filled_disk(m, "healthy", 8 * MIB)
+        m.add_stick(size=128)
+        disk = add_usb(m, kind, hanging, "HANGS", throttle={})
+        m.add_usb_storage(healthy, "WORKS")
+        m.start()
+        command(m, "list io=native", 0, "usb:HANGS")
+        m.set_throttle(disk, bps_total=15)
+        command(m, "list usb:HANGS usb:WORKS", 0, "error: usb:HANGS: no answer in time (read)", "\nusb:WORKS\n", timeout=100)
+        m.set_throttle(disk)
+        command(m, "capture usb:WORKS stick:/works.eid", 0, "Verified: read back")
+        command(m, "capture usb:HANGS stick:/hangs.eid", 0, "Verified: read back", timeout=120)
+        leave(m, 0)
+        check_image(saved_image(m, "works.eid"), healthy)
+        check_image(saved_image(m, "hangs.eid"), hanging)
+
+
+def test_a_disk_that_hangs():
+    check_hang("usb-storage")
+
+
+def test_a_uas_disk_that_hangs():
+    check_hang("usb-uas")
