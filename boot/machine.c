@@ -44,9 +44,13 @@ static int find_disks(struct session *session, struct error *error)
     struct machine *machine = machine_of(session);
     int status = machine_devices_start(machine, error);
 
-    if (!status)
-        machine_devices_rescan(machine);
-    return status;
+    if (status)
+        return status;
+    /* Said after the start. */
+    if (machine->io == IO_NATIVE)
+        machine_devices_improve(machine, NULL, 0, false);
+    machine_devices_rescan(machine);
+    return 0;
 }
 
 static int open_disk(struct session *session, const char *name, bool write, struct job_end *end, struct error *error)
