@@ -320,10 +320,13 @@ struct usb_model_device *usb_model_at_route(struct usb_model_port *root, uint32_
 {
     struct usb_model_device *device = root->device;
 
-    for (; device && route; route >>= 4) {
+    for (int tier = 0; device && route; route >>= 4, tier++) {
         /* Only hubs have ports, and a hub's ports know their hub: usb_model_hub.c keeps them behind the device. */
         struct usb_model_hub *hub = (struct usb_model_hub *)(void *)device;
         if (device->descriptor.class_code != USB_CLASS_HUB || !(route & 15u) || (route & 15u) > hub->port_count)
+            return NULL;
+        /* A SuperSpeed hub finds its part of the route string by its depth (USB 3.2, 10.16.2.9). */
+        if (device->speed >= USB_SPEED_SUPER && hub->depth != tier)
             return NULL;
         device = hub->ports[(route & 15u) - 1].device;
     }

@@ -294,9 +294,8 @@ struct usb_model_disk {
     bool
         stall_when_short; /* less data than expected: the IN endpoint is stalled, as the specification allows (bulk-only) */
     int max_lun;          /* answer to Get Max LUN: a number, or USB_MODEL_STALL; set by init */
-    bool queues_command; /* takes one CBW while the last CSW is not fetched yet; otherwise NAK (still no violation) */
-    unsigned laziness;   /* each step of a command is preceded by up to so many NAKs */
-    bool reorder;        /* UAS: tasks end in any order */
+    unsigned laziness;      /* each step of a command is preceded by up to so many NAKs */
+    bool reorder;           /* UAS: tasks end in any order */
     bool refuse_management; /* UAS: task management is answered "not supported" */
     bool ignore_management; /* UAS: not answered at all */
     uint16_t max_tags;      /* UAS: more tasks than that: TASK SET FULL; 0: USB_MODEL_TASKS */
@@ -311,17 +310,19 @@ struct usb_model_disk {
     unsigned matching; /* commands that fit fault_opcode */
     uint64_t random;
     unsigned patience;
+    unsigned hung; /* 1: until a reset of the storage, 2: of the bus, 3: for ever */
     struct usb_model_bulk_only {
         int phase;
-        uint32_t tag, expected, residue;
-        uint8_t csw_status;
-        unsigned stalls;
-        bool in, must_reset;
+        uint32_t tag, expected; /* of the CBW */
+        size_t limit;           /* where the data ends */
+        uint8_t status;
+        unsigned stalls; /* of the IN endpoint before the CSW comes */
+        bool in, busy, must_reset, error_done;
         enum usb_model_disk_fault fault;
         struct usb_model_task task;
     } bulk;
     struct usb_model_uas_task {
-        bool used, hung, announced, ready_twice, done_data, status_sent;
+        bool used, hung, announced, data_done, error_done;
         uint16_t tag;
         uint64_t order;
         size_t limit;
@@ -329,13 +330,12 @@ struct usb_model_disk {
         struct usb_model_task task;
     } tasks[USB_MODEL_TASKS];
     struct usb_model_uas_task *on_wire; /* without streams: whose data moves */
-    struct usb_model_response {
+    struct usb_model_uas_note {
         uint16_t tag;
         uint8_t id, code;
-    } responses[USB_MODEL_TASKS];
-    unsigned response_count;
+    } notes[USB_MODEL_TASKS]; /* information units that stand for themselves */
+    unsigned note_count;
     uint64_t order;
-    bool hung;
 };
 
 /*
