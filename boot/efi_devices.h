@@ -42,6 +42,8 @@ void devices_publish(struct device_set *set);
 void usb_start(struct machine *machine);
 /* Until everything that is plugged into our controllers has been looked at; bounded. */
 void usb_wait_settled(struct machine *machine);
+/* Reaps what our controllers have done: their disks' requests end by that. At any depth, for calls that come from outside. */
+void usb_poll(struct device_set *set);
 /* Gives all controllers back to the firmware. */
 void usb_stop(struct machine *machine);
 void usb_forget(struct machine *machine);

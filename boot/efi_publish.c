@@ -5,8 +5,8 @@
  * after a controller has been taken over.
  *
  * A call may come from inside anything, at raised TPL: from a file write that a stream's poll makes, from
- * the firmware's own events. It submits a request of its own slots, polls that one device until the request
- * has ended, and dispatches nothing. Events do not come while core/block.c or core/loop.c have their queues
+ * the firmware's own events. It submits a request of its own slots, polls that one device (a USB disk's
+ * controller too) until the request has ended, and dispatches nothing. Events do not come while core/block.c or core/loop.c have their queues
  * open (hold_events in core/platform.h).
  */
 #include <stdio.h>
@@ -73,9 +73,21 @@ static EFI_STATUS status_of(int result)
     }
 }
 
-/* Submits and reaps until the request has ended; block.c keeps its deadline. */
-static int run_request(struct block_device *device, struct block_request *request)
+/* A disk's completions come from its own poll, a USB disk's from its controller's too. */
+static void reap(struct published *published)
 {
+    struct block_device *device = published->device;
+
+    if (device->bus == BUS_USB)
+        usb_poll(published->set);
+    device->pollable.poll(&device->pollable);
+    processor_pause();
+}
+
+/* Submits and reaps until the request has ended; block.c keeps its deadline. */
+static int run_request(struct published *published, struct block_request *request)
+{
+    struct block_device *device = published->device;
     struct platform *platform = device->loop->platform;
     uint64_t deadline = deadline_after(platform, SUBMIT_PATIENCE);
     int status;
@@ -84,15 +96,12 @@ static int run_request(struct block_device *device, struct block_request *reques
     while ((status = block_submit(device, request)) == -ERROR_FULL) {
         if (platform_now(platform) > deadline)
             return -ERROR_TIMEOUT;
-        device->pollable.poll(&device->pollable);
-        processor_pause();
+        reap(published);
     }
     if (status)
         return status;
-    while (!*(volatile bool *)&request->ended) {
-        device->pollable.poll(&device->pollable);
-        processor_pause();
-    }
+    while (!*(volatile bool *)&request->ended)
+        reap(published);
     return request->status;
 }
 
@@ -128,7 +137,7 @@ static int transfer(struct published *published, struct publish_slot *slot, enum
         request->buffer = &slot->bounce;
         if (operation == BLOCK_WRITE)
             memcpy(slot->bounce.data, data, piece);
-        status = run_request(device, request);
+        status = run_request(published, request);
         if (!status && operation == BLOCK_READ)
             memcpy(data, slot->bounce.data, piece);
         lba += request->count;
@@ -142,7 +151,7 @@ static int flush(struct published *published, struct publish_slot *slot)
 {
     memset(&slot->request, 0, sizeof(slot->request));
     slot->request.operation = BLOCK_FLUSH;
-    return run_request(published->device, &slot->request);
+    return run_request(published, &slot->request);
 }
 
 /* The core's own holds nest in this one, so they leave the caller's level alone. */

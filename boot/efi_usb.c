@@ -317,6 +317,13 @@ void usb_wait_settled(struct machine *machine)
             usb_bus_wait_settled(xhci_bus(at->xhci), deadline_after(machine->platform, SETTLE_TIME));
 }
 
+void usb_poll(struct device_set *set)
+{
+    for (struct usb_controller *at = set->usb; at; at = at->next)
+        if (at->xhci)
+            xhci_bus(at->xhci)->pollable.poll(&xhci_bus(at->xhci)->pollable);
+}
+
 void usb_stop(struct machine *machine)
 {
     struct device_set *set = machine->devices;
