@@ -48,6 +48,7 @@ static void bus_mend_lost(struct usb_bus *bus)
         return;
     usb_device_unplug(device);
     fiber_destroy(device->fiber);
+    device->control_busy = false;
     device->fiber = fiber_start(bus->loop, "usb device's end", USB_FIBER_STACK, USB_FIBER_ARENA, take_apart, device);
 }
 
@@ -191,6 +192,7 @@ static void bus_drop_devices(struct usb_bus *bus)
         platform_log(bus->platform, LOG_WARNING, "%s: does not end in time and is dropped", device->name);
         fiber_destroy(device->fiber);
         device->fiber = NULL;
+        device->control_busy = false;
         usb_device_take_apart(device);
     }
 }

@@ -117,7 +117,6 @@ void usb_device_take_apart(struct usb_device *device)
     struct usb_bus *bus = device->bus;
 
     device->starting = false;
-    device->control_busy = false;
     /* A stop in order begins at the leaves. */
     loop_wait(bus->loop, device_has_no_children, device, UINT64_MAX);
     usb_detach_all(device);

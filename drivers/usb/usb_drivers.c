@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The drivers of interfaces that there are. */
-#include "drivers/usb/usb.h"
+#include "drivers/usb/usb_hub.h"
 
 const struct usb_driver *const usb_drivers[] = {
+    &usb_hub_driver,
     NULL,
 };

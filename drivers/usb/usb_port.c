@@ -86,11 +86,20 @@ static void port_look_empty(struct usb_hub *hub, unsigned port, const struct usb
         hub->failures[port] = 0;
         usb_port_set(hub->fresh, port);
     }
+    /* When it is over the hub says so again, and power has to be switched on; not for ever. */
     if (state->over_current) {
         port_text(hub, port, text);
-        platform_log(hub->bus->platform, LOG_WARNING, "%s: too much current is drawn there; power is off", text);
-    } else if (!state->powered) {
-        hub->operations->port_power(hub, port);
+        if (hub->failures[port] < USB_PORT_FAILURES_MAX)
+            hub->failures[port]++;
+        platform_log(hub->bus->platform, LOG_WARNING, "%s: too much current is drawn there", text);
+        usb_port_clear(hub->pending, port);
+        return;
+    }
+    if (!state->powered) {
+        if (hub->failures[port] < USB_PORT_FAILURES_MAX)
+            hub->operations->port_power(hub, port);
+        usb_port_clear(hub->pending, port);
+        return;
     }
     if (!state->connected && !state->needs_warm_reset) {
         usb_port_clear(hub->pending, port);
