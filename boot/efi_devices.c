@@ -248,7 +248,7 @@ static bool is_open(struct device_set *set, EFI_HANDLE handle)
     return false;
 }
 
-static void log_disk(struct machine *machine, struct block_device *device)
+void devices_log(struct machine *machine, struct block_device *device)
 {
     platform_log(machine->platform, LOG_INFO, "disk %s: %s, %llu bytes, driver %s%s", device->name, device->model,
                  (unsigned long long)block_device_bytes(device), device->driver,
@@ -270,7 +270,7 @@ static void open_firmware_disks(struct machine *machine)
             continue;
         make_name_unique(set->registry, device);
         block_registry_add(set->registry, device);
-        log_disk(machine, device);
+        devices_log(machine, device);
     }
     firmware_free(set->firmware, handles);
 }
@@ -319,7 +319,11 @@ struct block_device *devices_disk_of_path(struct device_set *set, const EFI_DEVI
 
 static void disk_removed(struct block_registry *registry, struct block_device *device)
 {
-    published_orphan(registry->context, device);
+    struct device_set *set = registry->context;
+
+    if (device->dead)
+        platform_log(&set->firmware->platform, LOG_INFO, "disk %s is gone", device->name);
+    published_orphan(set, device);
 }
 
 bool machine_devices_prepare(struct machine *machine)
@@ -357,7 +361,7 @@ int machine_devices_start(struct machine *machine, struct error *error)
     connect_disks(firmware);
     attach_finish(set);
     for (struct block_device *device = set->registry->first; device; device = device->registry_next)
-        log_disk(machine, device);
+        devices_log(machine, device);
     open_firmware_disks(machine);
     usb_start(machine);
     firmware_pci_enumerate(machine->platform, warn_of_raid, machine);

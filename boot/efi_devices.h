@@ -31,6 +31,9 @@ struct device_set {
  */
 struct block_device *devices_disk_of_path(struct device_set *set, const EFI_DEVICE_PATH *path);
 
+/* What a disk is and who drives it, into the log. */
+void devices_log(struct machine *machine, struct block_device *device);
+
 /*
  * Shows all disks of ours to the firmware but the target of a job; what is shown already stays as it is. Only who looks for the
  * firmware's volumes needs that: it reads every disk's tables and file systems, and is slow.

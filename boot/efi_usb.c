@@ -262,6 +262,13 @@ static void give_back(struct machine *machine, struct usb_controller *controller
     wait_for_firmware(machine, controller);
 }
 
+static void log_disks(struct machine *machine)
+{
+    for (struct block_device *device = machine->registry.first; device; device = device->registry_next)
+        if (device->bus == BUS_USB && !firmware_disk_of(device))
+            devices_log(machine, device);
+}
+
 /* All that are chosen, side by side. settle: wait also for disks that nobody has named. */
 static void take_chosen(struct machine *machine, bool settle)
 {
@@ -294,6 +301,7 @@ static void take_chosen(struct machine *machine, bool settle)
         else if (settle)
             usb_bus_wait_settled(xhci_bus(at->xhci), deadline_after(machine->platform, SETTLE_TIME));
     }
+    log_disks(machine);
 }
 
 /* --- for efi_devices.c --- */
