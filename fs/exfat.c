@@ -6,9 +6,9 @@
  * allocation bitmap, or in either bitmap of a TexFAT volume. The bitmap is found through the root directory; root directory
  * and bitmap are chains in the FAT. Anything that does not fit: copied whole.
  */
+#include "fs/exfat.h"
 #include "fs/drivers.h"
 #include "fs/reader.h"
-#include "fs/volume.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -405,4 +405,4 @@ static int exfat_read_allocation(struct block_device *volume, struct allocation 
     return reader_finish(allocation, status);
 }
 
-const struct filesystem_driver exfat_filesystem = {"exfat", exfat_probe, exfat_read_allocation, NULL};
+const struct filesystem_driver exfat_filesystem = {"exfat", exfat_probe, exfat_read_allocation, exfat_open_store};
