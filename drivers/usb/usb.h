@@ -397,6 +397,11 @@ void usb_bus_stop(struct usb_bus *bus);
 void usb_bus_die(struct usb_bus *bus);
 /* For hosts, at any depth: root port `port` changed. */
 void usb_bus_port_changed(struct usb_bus *bus, unsigned port);
+/*
+ * The same when nothing is connected there any more: the device is gone at once, also while fibers rest (a call of the
+ * firmware waits for it). Not while the port is being reset.
+ */
+void usb_bus_port_lost(struct usb_bus *bus, unsigned port);
 
 /* --- keys --- */
 

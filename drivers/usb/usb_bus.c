@@ -156,6 +156,15 @@ void usb_bus_port_changed(struct usb_bus *bus, unsigned port)
         usb_port_changed(bus->root, port);
 }
 
+void usb_bus_port_lost(struct usb_bus *bus, unsigned port)
+{
+    if (!port || port > bus->root->ports)
+        return;
+    if (bus->root->children[port] && !usb_port_test(bus->root->held, port))
+        usb_device_unplug(bus->root->children[port]);
+    usb_port_changed(bus->root, port);
+}
+
 void usb_bus_die(struct usb_bus *bus)
 {
     if (bus->dead)
