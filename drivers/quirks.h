@@ -23,6 +23,12 @@ enum quirk {
     QUIRK_AHCI_32_BITS = 1 << 5,
     /* Queued commands do not work, whatever CAP.SNCQ says. */
     QUIRK_AHCI_NO_QUEUE = 1 << 6,
+    /* Streams do not work, whatever HCCPARAMS1.MaxPSASize says. */
+    QUIRK_XHCI_NO_STREAMS = 1 << 7,
+    /* Addresses above 4 GiB do not work, whatever HCCPARAMS1.AC64 says. */
+    QUIRK_XHCI_32_BITS = 1 << 8,
+    /* Ports are shared with an EHCI, and switched by registers in configuration space. */
+    QUIRK_XHCI_INTEL_PORTS = 1 << 9,
 };
 
 struct quirk_entry {
