@@ -99,13 +99,13 @@ struct block_device *scsi_disk_device(struct scsi_disk *disk);
  * then, and the caller destroys the disk. Asks only units of removable media that have nothing else to do.
  */
 bool scsi_disk_check(struct scsi_disk *disk);
-/* Nothing of it is at the transport. */
-bool scsi_disk_idle(const struct scsi_disk *disk);
 /*
- * Ends its requests, flushes, unregisters, frees (see block_device_hold()). On the device's fiber; waits, bounded. One that is gone
- * must be idle: destroy it later, or close the transport first.
+ * Ends its requests, flushes, unregisters, frees (see block_device_hold()). On the device's fiber; waits, bounded. One that is gone is
+ * not waited for: its memory goes when its last command has ended.
  */
 void scsi_disk_destroy(struct scsi_disk *disk);
+/* No request on it, no command of it at the transport. */
+bool scsi_disk_idle(const struct scsi_disk *disk);
 /* At any depth: no device any more. Requests end with -ERROR_GONE now; commands may still end later. */
 void scsi_disk_gone(struct scsi_disk *disk);
 bool scsi_disk_is_gone(const struct scsi_disk *disk);

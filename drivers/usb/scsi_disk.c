@@ -198,12 +198,22 @@ static int disk_submit(struct block_device *device, struct block_request *reques
 
 /* --- ends --- */
 
+/* A command has come back. False: it was the last of a disk that has been destroyed. */
+static bool came_back(struct scsi_disk *disk)
+{
+    disk->under_way--;
+    if (!disk->leaving || disk->under_way)
+        return true;
+    block_device_stop(&disk->device);
+    return false;
+}
+
 static void start_ended(struct scsi_command *command)
 {
     struct scsi_disk *disk = command->context;
 
-    disk->under_way--;
     disk->starting = false;
+    came_back(disk);
 }
 
 /* NOT READY, 04/02: it has stopped by itself. */
@@ -369,7 +379,8 @@ static void command_ended(struct scsi_command *command)
     struct scsi_slot *slot = (struct scsi_slot *)command;
     struct scsi_disk *disk = slot->disk;
 
-    disk->under_way--;
+    if (!came_back(disk))
+        return;
     if (!slot->request) { /* its request has ended before: the disk is gone */
         slot_free(slot);
         return;
@@ -596,7 +607,7 @@ bool scsi_disk_is_gone(const struct scsi_disk *disk)
 
 bool scsi_disk_idle(const struct scsi_disk *disk)
 {
-    return !disk->under_way;
+    return !disk->under_way && !disk->device.in_flight_first && !disk->device.again_first;
 }
 
 void scsi_disk_gone(struct scsi_disk *disk)
@@ -620,7 +631,7 @@ bool scsi_disk_check(struct scsi_disk *disk)
 {
     if (disk->gone)
         return false;
-    if (!disk->device.removable || disk->under_way || disk->device.in_flight_first || disk->transport->dead)
+    if (!disk->device.removable || !scsi_disk_idle(disk) || disk->transport->dead)
         return true;
     int status = scsi_ask_ready(disk);
     if (status == -ERROR_GONE)
@@ -630,9 +641,9 @@ bool scsi_disk_check(struct scsi_disk *disk)
 
 static bool drained(void *context)
 {
-    const volatile struct scsi_disk *disk = context;
+    const struct scsi_disk *disk = context;
 
-    return !disk->device.in_flight_first && !disk->device.again_first && !disk->under_way;
+    return disk->gone || scsi_disk_idle(disk);
 }
 
 static void last_flush(struct scsi_disk *disk)
@@ -658,5 +669,7 @@ void scsi_disk_destroy(struct scsi_disk *disk)
     if (!disk->gone && disk->written && disk->synchronize)
         last_flush(disk);
     disk->gone = true;
-    block_device_stop(device);
+    disk->leaving = disk->under_way != 0;
+    if (!disk->leaving)
+        block_device_stop(device);
 }

@@ -43,6 +43,7 @@ struct scsi_disk {
     struct block_registry *registry;
     uint8_t lun;
     bool gone;
+    bool leaving; /* destroyed; waits for its last command to end */
 
     /* What it can do */
     bool long_commands; /* more than 2^32 blocks: the 16-byte commands */

@@ -2,6 +2,7 @@
 /* Commands that are waited for, on the device's fiber. */
 #include "core/fiber.h"
 #include "drivers/usb/scsi.h"
+#include "drivers/usb/usb.h"
 
 /* Policy: how long a transport may take to end its commands after recover(); longer, and it is given up. */
 #define RECOVERY_TIMEOUT BLOCK_RESET_GRACE
@@ -59,30 +60,53 @@ static void command_done(struct scsi_command *command)
     run->ended = true;
 }
 
+/* The device goes, or the bus stops before it has started: nothing is waited for any more. */
+static bool stopping(const struct scsi_transport *transport)
+{
+    const struct usb_device *device = transport->device;
+
+    return transport->dead || (device && (device->unplugged || (device->bus->stopping && device->starting)));
+}
+
+static bool ended_or_stopping(void *context)
+{
+    return ended(context) || stopping(((const struct run *)context)->transport);
+}
+
+/* Ends it by force. True when it was late. */
+static bool end_now(struct run *run)
+{
+    struct scsi_transport *transport = run->transport;
+    struct platform *platform = transport->loop->platform;
+
+    transport->recover(transport);
+    if (!scsi_wait(transport, ended, run, deadline_after(platform, RECOVERY_TIMEOUT)))
+        transport->abandon(transport);
+    loop_wait(transport->loop, ended, run, UINT64_MAX);
+    return true;
+}
+
 int scsi_run(struct scsi_transport *transport, struct scsi_command *command, uint64_t timeout)
 {
-    struct platform *platform = transport->loop->platform;
-    uint64_t deadline = deadline_after(platform, timeout);
+    uint64_t deadline = deadline_after(transport->loop->platform, timeout);
     struct run run = {.transport = transport, .command = command};
     struct fiber_cleanup cleanup = {.ready = ended, .context = &run};
     bool late = false;
 
     command->done = command_done;
     command->context = &run;
-    if (!scsi_wait(transport, submitted, &run, deadline))
+    if (stopping(transport))
+        run.status = -ERROR_GONE;
+    else if (!scsi_wait(transport, submitted, &run, deadline))
         run.status = -ERROR_TIMEOUT;
     if (run.status)
         return command->status = run.status;
     fiber_cleanup_push(&cleanup);
-    if (!scsi_wait(transport, ended, &run, deadline)) {
-        late = true;
-        transport->recover(transport);
-        if (!scsi_wait(transport, ended, &run, deadline_after(platform, RECOVERY_TIMEOUT)))
-            transport->abandon(transport);
-    }
-    loop_wait(transport->loop, ended, &run, UINT64_MAX);
+    scsi_wait(transport, ended_or_stopping, &run, deadline);
+    if (!run.ended)
+        late = end_now(&run);
     fiber_cleanup_pop(&cleanup);
-    if (late && command->status == -ERROR_ABORTED)
-        command->status = -ERROR_TIMEOUT;
+    if (late && command->status)
+        command->status = stopping(transport) ? -ERROR_GONE : -ERROR_TIMEOUT;
     return command->status;
 }
