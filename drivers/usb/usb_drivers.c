@@ -2,9 +2,11 @@
 /* The drivers of interfaces that there are. */
 #include "drivers/usb/usb_hub.h"
 #include "drivers/usb/usb_keyboard.h"
+#include "drivers/usb/usb_storage.h"
 
 const struct usb_driver *const usb_drivers[] = {
     &usb_hub_driver,
     &usb_keyboard_driver,
+    &usb_bulk_only_driver,
     NULL,
 };
