@@ -151,6 +151,88 @@ static int open_existing(struct ext_volume *volume, struct ext_file *file, ext2_
 
 /* --- creation --- */
 
+/* What must be so of a directory in which something is made. */
+static int check_directory(struct ext_volume *volume, ext2_ino_t directory, struct error *error)
+{
+    struct ext2_inode inode;
+    errcode_t status = ext2fs_read_inode(volume->fs, directory, &inode);
+
+    if (status)
+        return ext_error(volume, status, OPERATION_OPEN, "folder", error);
+    if (inode.i_flags & (EXT4_ENCRYPT_FL | EXT4_CASEFOLD_FL))
+        return error_set(error, ERROR_REFUSED, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
+                         "the folder is encrypted or ignores case");
+    return 0;
+}
+
+/* Room for a new inode and a few blocks, and the volume marked; *group is where the inode should be. */
+static int prepare_creation(struct ext_volume *volume, ext2_ino_t directory, dgrp_t *group, struct error *error)
+{
+    int status;
+
+    *group = ext2fs_group_of_ino(volume->fs, directory);
+    if (!volume->loaded_free)
+        volume->next_group = *group;
+    status = ext_provide_blocks(volume, 1, error);
+    if (status == 0)
+        status = ext_provide_inode(volume, *group, group, error);
+    return status == 0 ? ext_begin_change(volume, error) : status;
+}
+
+static int make_directory(struct ext_volume *volume, ext2_ino_t parent, const char *name, struct error *error)
+{
+    ext2_filsys fs = volume->fs;
+    errcode_t library_status;
+    dgrp_t group;
+    int status = check_directory(volume, parent, error);
+
+    if (status == 0)
+        status = prepare_creation(volume, parent, &group, error);
+    if (status < 0)
+        return status;
+    library_status = ext2fs_mkdir(fs, parent, 0, name);
+    if (library_status == EXT2_ET_DIR_NO_SPACE) {
+        library_status = ext2fs_expand_dir(fs, parent);
+        if (!library_status)
+            library_status = ext2fs_mkdir(fs, parent, 0, name);
+    }
+    if (!library_status)
+        return 0;
+    volume->failed = true;
+    return ext_error(volume, library_status, OPERATION_OPEN, "new folder", error);
+}
+
+/* The folders on the way to a file, made where they are missing. What is in the way of one is found by who looks for the file. */
+static int make_directories(struct ext_volume *volume, const char *path, struct error *error)
+{
+    ext2_ino_t parent = EXT2_ROOT_INO, number;
+    char part[512], name[EXT2_NAME_LEN + 1];
+    int status = 0;
+
+    for (size_t start = 0, length = strcspn(path, "/"); status == 0 && path[start + length];
+         start += length + 1, length = strcspn(path + start, "/")) {
+        errcode_t library_status;
+
+        if (length > EXT2_NAME_LEN || start + length >= sizeof part)
+            return error_set(error, ERROR_USAGE, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
+                             "the name is too long");
+        snprintf(part, sizeof part, "%.*s", (int)(start + length), path);
+        snprintf(name, sizeof name, "%.*s", (int)length, path + start);
+        library_status = ext2fs_namei_follow(volume->fs, EXT2_ROOT_INO, EXT2_ROOT_INO, part, &number);
+        if (library_status == EXT2_ET_FILE_NOT_FOUND) {
+            status = make_directory(volume, parent, name, error);
+            if (status == 0)
+                library_status = ext2fs_lookup(volume->fs, parent, name, (int)length, NULL, &number);
+        }
+        if (status == 0 && library_status)
+            return library_status == EXT2_ET_NO_DIRECTORY
+                       ? 0
+                       : ext_error(volume, library_status, OPERATION_OPEN, "the folder of the image", error);
+        parent = number;
+    }
+    return status;
+}
+
 /* A directory entry, the directory made longer if it must be. */
 static errcode_t link_file(ext2_filsys fs, ext2_ino_t directory, const char *name, ext2_ino_t number)
 {
@@ -205,34 +287,22 @@ static errcode_t make_file(ext2_filsys fs, struct ext_file *file, ext2_ino_t dir
 static int create(struct ext_volume *volume, struct ext_file *file, ext2_ino_t directory, const char *name,
                   struct error *error)
 {
-    ext2_filsys fs = volume->fs;
-    dgrp_t group = ext2fs_group_of_ino(fs, directory);
-    struct ext2_inode inode;
-    errcode_t library_status = ext2fs_read_inode(fs, directory, &inode);
+    errcode_t library_status;
     ext2_ino_t existing;
-    int status;
+    dgrp_t group;
+    int status = check_directory(volume, directory, error);
 
-    if (library_status)
-        return ext_error(volume, library_status, OPERATION_OPEN, "folder", error);
-    if (inode.i_flags & (EXT4_ENCRYPT_FL | EXT4_CASEFOLD_FL))
-        return error_set(error, ERROR_REFUSED, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
-                         "the folder is encrypted or ignores case");
-    status = look_up(volume, directory, name, &existing, error);
+    if (status == 0)
+        status = look_up(volume, directory, name, &existing, error);
     if (status < 0)
         return status;
     if (existing)
         return error_set(error, ERROR_EXISTS, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK, "%s", name);
-    if (!volume->loaded_free)
-        volume->next_group = group;
-    status = ext_provide_blocks(volume, 1, error);
-    if (status == 0)
-        status = ext_provide_inode(volume, group, &group, error);
-    if (status == 0)
-        status = ext_begin_change(volume, error);
+    status = prepare_creation(volume, directory, &group, error);
     if (status < 0)
         return status;
     file->writing = true;
-    library_status = make_file(fs, file, directory, group, name);
+    library_status = make_file(volume->fs, file, directory, group, name);
     if (library_status) {
         volume->failed = true;
         return ext_error(volume, library_status, OPERATION_OPEN, "new file", error);
@@ -247,8 +317,10 @@ static int ext_open_file(void *context, void *file_context, const char *path, bo
     struct ext_file *file = file_context;
     ext2_ino_t directory;
     const char *name;
-    int status = find_directory(volume, path, &directory, &name, error);
+    int status = write ? make_directories(volume, path, error) : 0;
 
+    if (status == 0)
+        status = find_directory(volume, path, &directory, &name, error);
     if (status == 0)
         status =
             write ? create(volume, file, directory, name, error) : open_existing(volume, file, directory, name, error);

@@ -226,19 +226,81 @@ static int open_data(struct ntfs_store_volume *volume, struct ntfs_file *file, s
     return 0;
 }
 
-static int create(struct ntfs_store_volume *volume, struct ntfs_file *file, const char *path, struct error *error)
+/* A name in the library's terms; -ERROR_USAGE when NTFS has none such. Free it with library_free(), whatever happened. */
+static int convert_name(struct ntfs_store_volume *volume, const char *name, ntfschar **unicode, int *length,
+                        struct error *error)
+{
+    *unicode = NULL;
+    *length = ntfs_mbstoucs(name, unicode);
+    if (*length <= 0 || *length > 255 || ntfs_forbidden_names(volume->volume, *unicode, *length, TRUE))
+        return error_set(error, ERROR_USAGE, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
+                         "a name that NTFS forbids");
+    return 0;
+}
+
+/* The folder `path`, whose own folder is there. */
+static int make_folder(struct ntfs_store_volume *volume, const char *path, struct error *error)
 {
     const char *name;
-    ntfs_inode *directory = open_directory(volume, path, &name);
-    ntfschar *unicode = NULL;
-    int length, status = 0;
+    ntfs_inode *parent = open_directory(volume, path, &name), *folder = NULL;
+    ntfschar *unicode;
+    int length, status;
 
+    if (!parent)
+        return store_error(volume, OPERATION_OPEN, "the folder of the image", error);
+    status = convert_name(volume, name, &unicode, &length, error);
+    if (status == 0)
+        status = begin_change(volume, error);
+    if (status == 0) {
+        folder = ntfs_create(parent, const_cpu_to_le32(0), unicode, (u8)length, S_IFDIR);
+        if (!folder) {
+            volume->failed = errno != ENOSPC;
+            status = store_error(volume, OPERATION_OPEN, "new folder", error);
+        }
+    }
+    library_free(unicode);
+    if (((folder && ntfs_inode_close(folder) < 0) | (ntfs_inode_close(parent) < 0)) && status == 0) {
+        volume->failed = true;
+        status = store_error(volume, OPERATION_WRITE, "new folder", error);
+    }
+    return status;
+}
+
+/* The folders on the way to a file, made where they are missing. What is in the way of one is found by who looks for the file. */
+static int make_folders(struct ntfs_store_volume *volume, const char *path, struct error *error)
+{
+    char part[512];
+    int status = 0;
+
+    for (size_t length = strcspn(path, "/"); status == 0 && path[length] && length < sizeof part;
+         length += 1 + strcspn(path + length + 1, "/")) {
+        ntfs_inode *inode;
+
+        snprintf(part, sizeof part, "%.*s", (int)length, path);
+        inode = ntfs_pathname_to_inode(volume->volume, NULL, part);
+        if (inode)
+            ntfs_inode_close(inode);
+        else if (errno == ENOENT)
+            status = make_folder(volume, part, error);
+        else
+            break;
+    }
+    return status;
+}
+
+static int create(struct ntfs_store_volume *volume, struct ntfs_file *file, const char *path, struct error *error)
+{
+    int length, status = make_folders(volume, path, error);
+    ntfs_inode *directory;
+    ntfschar *unicode;
+    const char *name;
+
+    if (status < 0)
+        return status;
+    directory = open_directory(volume, path, &name);
     if (!directory)
         return store_error(volume, OPERATION_OPEN, "the folder of the image", error);
-    length = ntfs_mbstoucs(name, &unicode);
-    if (length <= 0 || length > 255 || ntfs_forbidden_names(volume->volume, unicode, length, TRUE))
-        status = error_set(error, ERROR_USAGE, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
-                           "a name that NTFS forbids");
+    status = convert_name(volume, name, &unicode, &length, error);
     if (status == 0 && ntfs_inode_lookup_by_name(directory, unicode, length) != (u64)-1)
         status = error_set(error, ERROR_EXISTS, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK, "%s", name);
     if (status == 0)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Image files on ext2/3/4 and NTFS volumes: written through streams, judged by the file systems' own tools. */
+/* Image files on ext2/3/4, NTFS and exFAT volumes: written through streams, judged by the file systems' own tools. */
 #include "core/library.h"
 #include "fs/drivers.h"
 #include "fs/volume.h"
 #include "tests/support/volume_maker.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,7 +24,9 @@ struct kind {
     uint32_t logical_block;
 };
 
-#define EXT_TOOLS "e2fsck -fn %s", "debugfs -R 'dump /%s out' %s", 512
+/* fsck.exfat does not look at the volume's dirty flag. */
+#define EXFAT_TOOLS "fsck.exfat -n %1$s && $TESTS/exfat_cat.py %1$s", "$TESTS/exfat_cat.py %s \"%s\" >out"
+#define EXT_TOOLS "e2fsck -fn %s", "debugfs -R 'dump \"/%s\" out' %s", 512
 static const struct kind kinds[] = {
     {"ext4", &ext_filesystem, "mkfs.ext4 -q -F -b 4096 -d files image", EXT_TOOLS},
     {"ext4, small groups", &ext_filesystem, "mkfs.ext4 -q -F -b 1024 -g 2048 -d files image", EXT_TOOLS},
@@ -34,13 +37,21 @@ static const struct kind kinds[] = {
      "mkfs.ext4 -q -F -b 1024 -O ^metadata_csum,uninit_bg,^64bit,meta_bg,^resize_inode -d files image", EXT_TOOLS},
     {"ext3", &ext_filesystem, "mkfs.ext3 -q -F -b 1024 -d files image", EXT_TOOLS},
     {"ext2", &ext_filesystem, "mkfs.ext2 -q -F -b 4096 -g 1024 -d files image", EXT_TOOLS},
-    {"ntfs", &ntfs_filesystem, "mkntfs -q -F image", "ntfsfix -n %s", "ntfscat -f %s '%s' >out", 512},
-    {"ntfs, small clusters", &ntfs_filesystem, "mkntfs -q -F -c 512 image", "ntfsfix -n %s", "ntfscat -f %s '%s' >out",
-     512},
+    {"ntfs", &ntfs_filesystem, "mkntfs -q -F image", "ntfsfix -n %s", "ntfscat -f %s \"%s\" >out", 512},
+    {"ntfs, small clusters", &ntfs_filesystem, "mkntfs -q -F -c 512 image", "ntfsfix -n %s",
+     "ntfscat -f %s \"%s\" >out", 512},
     {"ntfs, 4 KiB sectors", &ntfs_filesystem, "mkntfs -q -F -s 4096 -c 4096 image", "ntfsfix -n %s",
-     "ntfscat -f %s '%s' >out", 4096},
+     "ntfscat -f %s \"%s\" >out", 4096},
+    {"exfat", &exfat_filesystem, "mkfs.exfat image", EXFAT_TOOLS, 512},
+    {"exfat, small clusters", &exfat_filesystem, "mkfs.exfat -c 512 -b 4096 image", EXFAT_TOOLS, 512},
+    {"exfat, large clusters", &exfat_filesystem, "mkfs.exfat -c 256K image", EXFAT_TOOLS, 512},
+    {"exfat, on 4 KiB blocks", &exfat_filesystem, "mkfs.exfat -c 4096 -b 4096 image", EXFAT_TOOLS, 4096},
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
+
+/* One of each file system, for what need not be seen with each of its shapes. */
+static const size_t some[] = {0, 7, 10};
+#define SOME (sizeof some / sizeof some[0])
 
 static void make(struct test_volume *volume, const struct kind *kind, size_t size)
 {
@@ -117,8 +128,8 @@ static void check_kind(const struct kind *kind)
 
     make(&volume, kind, 48 * MIB);
     test_garbage(bytes, size, 1);
-    store = open_store(&volume, kind, kind->driver == &ext_filesystem ? "\\images\\new.eid" : "new.eid", true);
-    const char *path = kind->driver == &ext_filesystem ? "images/new.eid" : "new.eid";
+    store = open_store(&volume, kind, "\\images\\of pcs\\new.eid", true);
+    const char *path = "images/of pcs/new.eid";
     free_space = store->free_space(store);
     assert_in_range(free_space, 24 * MIB, 48 * MIB);
     assert_ptr_equal(store->disk, volume.device);
@@ -129,7 +140,10 @@ static void check_kind(const struct kind *kind)
     test_volume_run(&volume, "cp image cut");
     assert_others_read(&volume, kind, "cut", path, bytes, size);
     if (kind->driver == &ntfs_filesystem)
-        assert_int_not_equal(test_volume_run(&volume, "ntfscat cut new.eid"), 0);
+        assert_int_not_equal(test_volume_run(&volume, "ntfscat cut '%s'", path), 0);
+    else if (kind->driver == &exfat_filesystem)
+        assert_int_equal(
+            test_volume_run(&volume, "! $TESTS/exfat_cat.py cut && { fsck.exfat -y cut; fsck.exfat -n cut; }"), 0);
     else
         assert_int_equal(
             test_volume_run(&volume, "dumpe2fs -h cut | grep -q 'state:.*not clean' && e2fsck -fy cut; e2fsck -fn cut"),
@@ -168,8 +182,8 @@ static void test_kind(void **state)
 static void test_remove(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < KINDS; i += 7) {
-        const struct kind *kind = &kinds[i];
+    for (size_t i = 0; i < SOME; i++) {
+        const struct kind *kind = &kinds[some[i]];
         struct test_volume volume;
         struct stream_store *store;
         struct stream *stream;
@@ -232,8 +246,8 @@ static void test_full(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < KINDS; i += 7) {
-        const struct kind *kind = &kinds[i];
+    for (size_t i = 0; i < SOME; i++) {
+        const struct kind *kind = &kinds[some[i]];
         struct test_volume volume;
         struct stream_store *store, *other;
         struct stream *stream;
@@ -242,8 +256,18 @@ static void test_refusals(void **state)
         make(&volume, kind, 16 * MIB);
         assert_int_equal(kind->driver->open_store(volume.device, "/", true, &store, &error), -ERROR_USAGE);
         assert_int_equal(kind->driver->open_store(volume.device, "a/../b", true, &store, &error), -ERROR_USAGE);
-        store = open_store(&volume, kind, "nowhere/x.eid", true);
+        store = open_store(&volume, kind, "file", true);
+        ok(kind, store->open(store, 0, true, &stream, &error), &error);
+        ok(kind, stream_close(stream, &error), &error);
+        store->close(store);
+        /* A file where a folder would have to be; a folder that nobody asked to be made. */
+        store = open_store(&volume, kind, "file/x.eid", true);
         assert_int_equal(store->open(store, 0, true, &stream, &error), -ERROR_NOT_FOUND);
+        assert_int_equal(store->open(store, 0, false, &stream, &error), -ERROR_NOT_FOUND);
+        store->close(store);
+        store = open_store(&volume, kind, "nowhere/x.eid", true);
+        assert_int_equal(store->open(store, 0, false, &stream, &error), -ERROR_NOT_FOUND);
+        assert_int_equal(store->remove(store, 0, &error), -ERROR_NOT_FOUND);
         assert_int_equal(kind->driver->open_store(volume.device, "y.eid", true, &other, &error), -ERROR_BUSY);
         store->close(store);
         volume.device->read_only = true;
@@ -324,8 +348,8 @@ static void test_queue(void **state)
 static void test_gone(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < KINDS; i += 7) {
-        const struct kind *kind = &kinds[i];
+    for (size_t i = 0; i < SOME; i++) {
+        const struct kind *kind = &kinds[some[i]];
         struct test_volume volume;
         struct stream_store *store;
         struct stream *stream;
@@ -434,8 +458,8 @@ static void test_abandoned(void **state)
 static void test_hostile(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < KINDS; i += 7) {
-        const struct kind *kind = &kinds[i];
+    for (size_t i = 0; i < SOME; i++) {
+        const struct kind *kind = &kinds[some[i]];
         struct test_volume volume;
         uint64_t seed = 3;
         uint8_t *good, *bytes = calloc(1, MIB);
@@ -478,12 +502,16 @@ static void test_hostile(void **state)
 
 int main(void)
 {
+    char folder[PATH_MAX];
     struct CMUnitTest tests[KINDS + 8] = {
         cmocka_unit_test(test_remove),          cmocka_unit_test(test_full),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_ext_not_at_rest), cmocka_unit_test(test_queue),   cmocka_unit_test(test_gone),
         cmocka_unit_test(test_abandoned),       cmocka_unit_test(test_hostile),
     };
 
+    if (!realpath("tests/support", folder))
+        return 2;
+    setenv("TESTS", folder, 1);
     for (size_t i = 0; i < KINDS; i++)
         tests[8 + i] = (struct CMUnitTest){kinds[i].name, test_kind, NULL, NULL, (void *)&kinds[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
