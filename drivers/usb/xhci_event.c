@@ -8,8 +8,8 @@ static void port_event(struct xhci *xhci, const struct xhci_trb *event)
 
     if (port < 1 || port > xhci->port_count)
         xhci->strange_events++;
-    else
-        usb_bus_port_changed(&xhci->bus, port);
+    else if (xhci->ports[port].major)
+        xhci_port_changed(xhci, port);
 }
 
 static void host_event(struct xhci *xhci, const struct xhci_trb *event)
@@ -84,7 +84,7 @@ static void ports_check(struct xhci *xhci)
     xhci_write(xhci, XHCI_USBSTS, XHCI_USBSTS_PCD);
     for (unsigned port = 1; port <= xhci->port_count; port++)
         if (xhci->ports[port].major && xhci_read(xhci, XHCI_PORTSC(port)) & XHCI_PORTSC_CHANGES)
-            usb_bus_port_changed(&xhci->bus, port);
+            xhci_port_changed(xhci, port);
 }
 
 static void controller_check(struct xhci *xhci)

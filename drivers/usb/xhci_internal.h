@@ -308,5 +308,7 @@ int xhci_endpoint_cancel(struct usb_endpoint *endpoint);
 /* xhci_port.c */
 
 extern const struct usb_hub_operations xhci_root_operations;
+/* Tells the bus. At any depth. */
+void xhci_port_changed(struct xhci *xhci, unsigned number);
 
 #endif

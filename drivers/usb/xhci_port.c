@@ -59,6 +59,25 @@ static enum usb_speed port_speed(const struct xhci *xhci, unsigned number, uint3
     return speed > USB_SPEED_HIGH ? USB_SPEED_HIGH : speed;
 }
 
+/* 4.19.1.2.4, 4.19.8: something is there, and not seen as connected before a warm reset. */
+static bool wants_warm_reset(const struct xhci_port *port, uint32_t value)
+{
+    unsigned link = XHCI_PORTSC_PLS(value);
+
+    return port->major == 3 && !(value & XHCI_PORTSC_PR) &&
+           (link == XHCI_LINK_INACTIVE || link == XHCI_LINK_COMPLIANCE || value & XHCI_PORTSC_CAS);
+}
+
+void xhci_port_changed(struct xhci *xhci, unsigned number)
+{
+    uint32_t value = xhci_read(xhci, XHCI_PORTSC(number));
+
+    if (!(value & (XHCI_PORTSC_CCS | XHCI_PORTSC_PR)) && !wants_warm_reset(&xhci->ports[number], value))
+        usb_bus_port_lost(&xhci->bus, number);
+    else
+        usb_bus_port_changed(&xhci->bus, number);
+}
+
 /* ---- operations ---- */
 
 static int port_state(struct usb_hub *hub, unsigned number, struct usb_port_state *state)
@@ -73,7 +92,6 @@ static int port_state(struct usb_hub *hub, unsigned number, struct usb_port_stat
         return result;
     if (value & XHCI_PORTSC_CHANGES)
         port_write(xhci, number, value, value & XHCI_PORTSC_CHANGES);
-    unsigned link = XHCI_PORTSC_PLS(value);
     state->powered = value & XHCI_PORTSC_PP || !xhci->power_control;
     state->connected = value & XHCI_PORTSC_CCS;
     state->enabled = value & XHCI_PORTSC_PED;
@@ -81,12 +99,8 @@ static int port_state(struct usb_hub *hub, unsigned number, struct usb_port_stat
     state->over_current = value & XHCI_PORTSC_OCA;
     state->connect_changed = value & XHCI_PORTSC_CSC;
     state->reset_changed = value & (XHCI_PORTSC_PRC | XHCI_PORTSC_WRC);
-    if (port->major == 3 && !state->resetting &&
-        (link == XHCI_LINK_INACTIVE || link == XHCI_LINK_COMPLIANCE || value & XHCI_PORTSC_CAS)) {
-        /* 4.19.1.2.4, 4.19.8: something is there, and not seen as connected before a warm reset. */
-        state->needs_warm_reset = true;
-        state->connected = true;
-    }
+    if (wants_warm_reset(port, value))
+        state->needs_warm_reset = state->connected = true;
     if (state->enabled || (port->major == 3 && state->connected))
         state->speed = port_speed(xhci, number, value);
     return 0;

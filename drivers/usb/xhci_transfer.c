@@ -15,12 +15,6 @@ enum { TD_FIRST, TD_LAST, TD_MOVED, TD_ADDRESS };
 
 /* ---- submitting ---- */
 
-static unsigned data_trbs(uint64_t address, size_t length)
-{
-    uint64_t in_first = address & (XHCI_TRB_TRANSFER_MAX - 1);
-    return (unsigned)((in_first + length + XHCI_TRB_TRANSFER_MAX - 1) / XHCI_TRB_TRANSFER_MAX);
-}
-
 /* 4.11.2.4: packets of the TD that are left after this TRB; before 1.0 they were KiB, with this TRB. */
 static uint32_t td_size(const struct xhci_endpoint *endpoint, size_t left, size_t in_trb)
 {
