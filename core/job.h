@@ -85,7 +85,10 @@ struct plan {
     unsigned patch_count;
     struct plan_patch patches[PLAN_PATCHES_MAX];
     uint64_t source_bytes, used_bytes, skipped_bytes, target_bytes;
-    uint64_t expected_image_bytes; /* capture: an estimate for the free-space check */
+    uint64_t expected_image_bytes; /* capture: what the image can come to at the most */
+    uint64_t likely_image_bytes;   /* capture: what it comes to with data as most disks hold it */
+    uint64_t free_bytes;           /* capture: room where the image goes; UINT64_MAX: unknown */
+    uint64_t volume_bytes;         /* capture: the image is cut into volumes of this size; 0: it is one file */
     bool destroys;                 /* needs a confirmation */
     bool refused;                  /* a message of level MESSAGE_REFUSAL says why; job_run() returns -ERROR_REFUSED */
     struct message_list messages;

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#define TYPICAL_TENTHS 6 /* policy: of a disk's data, what is left of it when it is compressed */
+#define VOLUME_MARGIN (64ull * 1024 * 1024)
+
 /* --- who overlaps whom --- */
 
 /* A range of a disk that this run knows, whatever slices lead to it. */
@@ -40,20 +43,61 @@ static struct disk_range range_of_store(const struct stream_store *store)
     return range_of(store->disk, store->disk_length ? store->disk_offset : 0, store->disk_length);
 }
 
+/* Into volumes of which size the image is cut: as the person wants it, or as large as files can be there. */
+static uint64_t volume_size(const struct plan *plan, uint64_t most)
+{
+    uint64_t limit = plan->request.target.store->max_volume_bytes, split = plan->request.options.split;
+
+    if (!limit)
+        limit = UINT64_MAX;
+    if (split)
+        return split < limit ? split : limit;
+    /* The writer, who must be sure, reckons with more than it can come to (core/image_output.c). */
+    return limit < most || limit - most < most / 16 + VOLUME_MARGIN ? limit : 0;
+}
+
+/*
+ * What the image comes to: the zero frames of what holds no data (34 MB for each TiB), header and tables, and of the data between
+ * nothing (it is all zeroes) and itself with its indexes (0.03%).
+ */
+static void expect_size(struct plan *plan)
+{
+    uint64_t used = plan->used_bytes - extent_list_total(&plan->blank), unused = plan->source_bytes - used;
+    uint64_t lead = 64 * 1024 + plan->description.table_head_size + plan->description.table_tail_size;
+    uint64_t most = used + used / 2048 + unused / 32768 + lead;
+
+    plan->volume_bytes = volume_size(plan, most);
+    if (plan->volume_bytes)
+        most += most / plan->volume_bytes * lead;
+    plan->expected_image_bytes = most;
+    plan->likely_image_bytes = most - used + used / 10 * TYPICAL_TENTHS;
+}
+
+/* It is refused when no disk of this size fits, whatever it holds; how far its contents can be compressed nobody knows before. */
+static void check_space(struct plan *plan)
+{
+    struct stream_store *store = plan->request.target.store;
+    uint64_t least = plan->source_bytes / 65536 + 4096, available = plan->free_bytes;
+
+    if (available < least)
+        plan_refuse(plan, MESSAGE_SPACE_NONE, store->name, NULL, least, available);
+    else if (available < plan->likely_image_bytes)
+        message_add(&plan->messages, MESSAGE_WARNING, MESSAGE_SPACE_LIKELY_SHORT, 0, store->name, NULL,
+                    plan->likely_image_bytes, available);
+    else if (available < plan->expected_image_bytes)
+        message_add(&plan->messages, MESSAGE_WARNING, MESSAGE_SPACE_SHORT, 0, store->name, NULL,
+                    plan->expected_image_bytes, available);
+}
+
 void plan_check_store(struct plan *plan)
 {
     struct stream_store *store = plan->request.target.store;
-    uint64_t used = plan->used_bytes - extent_list_total(&plan->blank), unused = plan->source_bytes - used;
-    uint64_t available = store->free_space ? store->free_space(store) : UINT64_MAX;
 
-    /* Incompressible, with its indexes (0.03%); 34 MB of zero frames for each TiB without data; header and tables. */
-    plan->expected_image_bytes = used + used / 2048 + unused / 32768 + 64 * 1024 + plan->description.table_head_size +
-                                 plan->description.table_tail_size;
+    plan->free_bytes = store->free_space ? store->free_space(store) : UINT64_MAX;
+    expect_size(plan);
     if (ranges_overlap(range_of(plan_source_device(plan), 0, 0), range_of_store(store)))
         plan_refuse(plan, MESSAGE_TARGET_IS_SOURCE, plan->request.source.disk->name, store->name, 0, 0);
-    if (available < plan->expected_image_bytes)
-        message_add(&plan->messages, MESSAGE_WARNING, MESSAGE_SPACE_SHORT, 0, store->name, NULL,
-                    plan->expected_image_bytes, available);
+    check_space(plan);
 }
 
 static void check_target(struct plan *plan)

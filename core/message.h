@@ -43,7 +43,9 @@ enum message_id {
     MESSAGE_TARGET_HOLDS_IMAGE,
     MESSAGE_TARGET_IS_BOOT_STICK,
     MESSAGE_TARGET_READ_ONLY,
-    MESSAGE_SPACE_SHORT,      /* number[0] expected, number[1] free */
+    MESSAGE_SPACE_SHORT,        /* number[0] needed if nothing can be compressed, number[1] free */
+    MESSAGE_SPACE_LIKELY_SHORT, /* number[0] probably needed, number[1] free */
+    MESSAGE_SPACE_NONE,         /* number[0] needed whatever the disk holds, number[1] free */
     MESSAGE_UNREADABLE,       /* text[0] disk, number[0] byte offset, number[1] bytes: stored as zeroes */
     MESSAGE_IMAGE_DAMAGED,    /* number[0] byte offset on the disk, number[1] bytes */
     MESSAGE_IMAGE_INCOMPLETE, /* number[0] bytes of the disk that are there */

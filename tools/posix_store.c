@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/falloc.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "tools/posix.h"
@@ -16,6 +18,7 @@
 #define PATH_BYTES_MAX 4096
 #define PIPE_WAIT_MILLISECONDS 100
 #define VOLUMES_MAX 999 /* of an image */
+#define FAT_FILE_MAX 0xffffffffull
 /* Room for an image is asked for in steps as big as what is there, up to this: few and long extents. Policy. */
 #define ROOM_STEP (64ull << 20)
 #define READ_AHEAD_LEAST (512u << 10)
@@ -273,6 +276,28 @@ static int remove_volume(struct stream_store *base, unsigned volume, struct erro
     return 0;
 }
 
+static void folder_of(const struct posix_store *store, char folder[PATH_BYTES_MAX])
+{
+    strcpy(folder, store->path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[1] = 0;
+    else
+        strcpy(folder, ".");
+}
+
+/* FAT keeps a file's size in 32 bits; a write beyond that would fail when the image is nearly there. */
+static uint64_t largest_file(const struct posix_store *store)
+{
+    char folder[PATH_BYTES_MAX];
+    struct statfs status;
+
+    folder_of(store, folder);
+    if (store->is_pipe || statfs(folder, &status) != 0 || status.f_type != MSDOS_SUPER_MAGIC)
+        return UINT64_MAX;
+    return FAT_FILE_MAX;
+}
+
 static uint64_t free_space(struct stream_store *base)
 {
     struct posix_store *store = (struct posix_store *)base;
@@ -281,12 +306,7 @@ static uint64_t free_space(struct stream_store *base)
 
     if (store->is_pipe)
         return UINT64_MAX;
-    strcpy(folder, store->path);
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        slash[1] = 0;
-    else
-        strcpy(folder, ".");
+    folder_of(store, folder);
     return statvfs(folder, &status) == 0 ? (uint64_t)status.f_bavail * status.f_frsize : UINT64_MAX;
 }
 
@@ -367,7 +387,7 @@ int posix_store_open(struct loop *loop, const char *path, bool write, struct str
     new_store->store.remove = remove_volume;
     new_store->store.free_space = free_space;
     new_store->store.close = close_store;
-    new_store->store.max_volume_bytes = UINT64_MAX;
+    new_store->store.max_volume_bytes = largest_file(new_store);
     snprintf(new_store->store.name, sizeof(new_store->store.name), "%s",
              !new_store->is_standard ? path
              : write                 ? "standard output"

@@ -58,9 +58,25 @@ static void print_destroyed(struct session *session, const struct plan *plan)
         output_print(session->status, "    (no partitions are known there)\n");
 }
 
+/* What the image comes to, beside the room that it has. */
+static void print_space(struct session *session, const struct plan *plan)
+{
+    char likely[SIZE_TEXT_MAX], most[SIZE_TEXT_MAX], available[SIZE_TEXT_MAX], volume[SIZE_TEXT_MAX];
+
+    output_print(session->status, "  The image comes to about %s, %s at the most",
+                 size_text(plan->likely_image_bytes, likely), size_text(plan->expected_image_bytes, most));
+    if (plan->free_bytes != UINT64_MAX)
+        output_print(session->status, "; %s are free where it goes", size_text(plan->free_bytes, available));
+    output_print(session->status, ".\n");
+    if (plan->volume_bytes)
+        output_print(session->status, "  It is cut into files of up to %s (.001, .002, ...)%s.\n",
+                     size_text(plan->volume_bytes, volume),
+                     plan->request.options.split == plan->volume_bytes ? "" : ", for no file can be larger there");
+}
+
 void plan_print(struct session *session, const struct command *command, const struct plan *plan)
 {
-    char used[SIZE_TEXT_MAX], expected[SIZE_TEXT_MAX], skipped[SIZE_TEXT_MAX];
+    char used[SIZE_TEXT_MAX], skipped[SIZE_TEXT_MAX];
 
     output_print(session->status, "Plan: %s\n", command_verb_name(command->verb));
     print_disk(session, "from", &plan->request.source);
@@ -68,9 +84,9 @@ void plan_print(struct session *session, const struct command *command, const st
     print_regions(session, plan);
     output_print(session->status, "  %s in use are %s, %s are not in use", size_text(plan->used_bytes, used),
                  plan->kind == JOB_VERIFY ? "checked" : "copied", size_text(plan->skipped_bytes, skipped));
-    if (plan->kind == JOB_CAPTURE)
-        output_print(session->status, "; the image may need up to %s", size_text(plan->expected_image_bytes, expected));
     output_print(session->status, ".\n");
+    if (plan->kind == JOB_CAPTURE)
+        print_space(session, plan);
     print_destroyed(session, plan);
     for (unsigned i = 0; i < plan->messages.count; i++)
         message_print(session, false, &plan->messages.items[i]);
@@ -101,8 +117,14 @@ void plan_print_json(struct session *session, const struct plan *plan)
     json_number(&json, "source_bytes", plan->source_bytes);
     json_number(&json, "used_bytes", plan->used_bytes);
     json_number(&json, "skipped_bytes", plan->skipped_bytes);
-    if (plan->kind == JOB_CAPTURE)
+    if (plan->kind == JOB_CAPTURE) {
         json_number(&json, "expected_image_bytes", plan->expected_image_bytes);
+        json_number(&json, "likely_image_bytes", plan->likely_image_bytes);
+        if (plan->free_bytes != UINT64_MAX)
+            json_number(&json, "free_bytes", plan->free_bytes);
+        if (plan->volume_bytes)
+            json_number(&json, "volume_bytes", plan->volume_bytes);
+    }
     json_bool(&json, "destroys", plan->destroys);
     json_bool(&json, "refused", plan->refused);
     json_begin_array(&json, "placements");

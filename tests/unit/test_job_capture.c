@@ -140,6 +140,69 @@ static void test_plan(void **state)
     lab_free(&lab);
 }
 
+static uint64_t few_bytes;
+
+static uint64_t free_bytes(struct stream_store *store)
+{
+    (void)store;
+    return few_bytes;
+}
+
+/* The room where the image goes, beside what it may come to. */
+static void test_space(void **state)
+{
+    static struct lab lab;
+    static struct plan plan;
+    struct error error;
+
+    (void)state;
+    lab_init(&lab, 1);
+    struct lab_disk *source = lab_pc(&lab, "PC", DISK_BYTES, 512);
+    struct job_request request = lab_capture_request(&lab, source);
+    assert_int_equal(job_plan(&lab.loop, &request, &plan, &error), 0);
+    uint64_t most = plan.expected_image_bytes, likely = plan.likely_image_bytes;
+    assert_true(most > plan.used_bytes && likely < most && likely > plan.used_bytes / 2);
+    assert_int_equal(plan.free_bytes, UINT64_MAX);
+    assert_int_equal(plan.volume_bytes, 0);
+    plan_free(&plan);
+    const struct {
+        uint64_t free;
+        enum message_id id;
+        bool refused;
+    } cases[] = {{0, MESSAGE_SPACE_NONE, true},
+                 {5000, MESSAGE_SPACE_LIKELY_SHORT, false},
+                 {likely - 1, MESSAGE_SPACE_LIKELY_SHORT, false},
+                 {likely, MESSAGE_SPACE_SHORT, false},
+                 {most - 1, MESSAGE_SPACE_SHORT, false},
+                 {most, MESSAGE_COUNT, false}};
+    lab.store.store.free_space = free_bytes;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        few_bytes = cases[i].free;
+        assert_int_equal(job_plan(&lab.loop, &request, &plan, &error), 0);
+        assert_int_equal(plan.free_bytes, few_bytes);
+        for (enum message_id id = MESSAGE_SPACE_SHORT; id <= MESSAGE_SPACE_NONE; id++)
+            assert_int_equal(lab_has_message(&plan.messages, id), id == cases[i].id);
+        assert_int_equal(plan.refused, cases[i].refused);
+        plan_free(&plan);
+    }
+    /* Each volume has a header of its own; none is larger than files can be. */
+    request.options.split = 1024 * 1024;
+    assert_int_equal(job_plan(&lab.loop, &request, &plan, &error), 0);
+    assert_int_equal(plan.volume_bytes, 1024 * 1024);
+    assert_true(plan.expected_image_bytes > most);
+    plan_free(&plan);
+    lab.store.store.max_volume_bytes = 700000;
+    assert_int_equal(job_plan(&lab.loop, &request, &plan, &error), 0);
+    assert_int_equal(plan.volume_bytes, 700000);
+    plan_free(&plan);
+    request.options.split = 0;
+    assert_int_equal(job_plan(&lab.loop, &request, &plan, &error), 0);
+    assert_int_equal(plan.volume_bytes, 700000);
+    plan_free(&plan);
+    lab_disk_free(source);
+    lab_free(&lab);
+}
+
 static void test_unreadable(void **state)
 {
     static struct lab lab;
@@ -242,9 +305,10 @@ int main(void)
     static int more_processors;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_capture),    cmocka_unit_test_prestate(test_capture, &more_processors),
-        cmocka_unit_test(test_plan),       cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_no_table),   cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_image_full), cmocka_unit_test(test_blank),
+        cmocka_unit_test(test_plan),       cmocka_unit_test(test_space),
+        cmocka_unit_test(test_unreadable), cmocka_unit_test(test_no_table),
+        cmocka_unit_test(test_cancel),     cmocka_unit_test(test_image_full),
+        cmocka_unit_test(test_blank),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
