@@ -113,6 +113,9 @@ int usb_control(struct usb_device *device, uint8_t request_type, uint8_t request
     if (length && !(request_type & USB_IN))
         memcpy(device->control_buffer.data, data, length);
     int status = usb_run(transfer, timeout);
+    /* A stall is over with the next request; after a failure of the link the host has stopped (xHCI 1.2, 4.6.8). */
+    if (status == -ERROR_IO && !is_refused(device))
+        bus->operations->endpoint_reset(&device->control);
     size_t moved = transfer->moved < length ? transfer->moved : length;
     if (!status && moved && request_type & USB_IN)
         memcpy(data, device->control_buffer.data, moved);
