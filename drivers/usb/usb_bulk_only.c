@@ -6,12 +6,14 @@
 
 #include "core/fiber.h"
 #include "drivers/quirks.h"
+#include "drivers/usb/scsi_spec.h"
 #include "drivers/usb/usb_bulk_only.h"
 
 /* Policy */
 #define OLD_DEVICE_PAUSE (150 * NANOSECONDS_PER_MILLISECOND) /* after a reset and each cleared halt */
-#define RESETS_OF_THE_CLASS 2u     /* recoveries in a row that are tried so; then the port is reset */
-#define RECOVERIES_MAX 6u          /* in a row; then the device is given up */
+#define RESETS_OF_THE_CLASS 2u /* recoveries in a row that are tried so; then the port is reset */
+#define RECOVERIES_MAX 6u      /* in a row; then the device is given up */
+#define PROOF_TIMEOUT (5 * NANOSECONDS_PER_SECOND)
 #define MAX_TRANSFER (120u * 1024) /* more makes some devices hang; those of SuperSpeed are younger */
 #define MAX_TRANSFER_SUPER_SPEED (1u << 20)
 
@@ -60,6 +62,53 @@ static int class_reset(struct bulk_only *bulk)
     return usb_endpoint_reset(bulk->out);
 }
 
+static void proof_done(struct scsi_command *command)
+{
+    struct bulk_only *bulk = command->context;
+
+    bulk->proving = false;
+}
+
+static bool proof_ended(void *context)
+{
+    const struct bulk_only *bulk = context;
+
+    return !bulk->proving || bulk->fault || bulk->transport.wants_service || is_lost(bulk);
+}
+
+/*
+ * Does it carry out commands again? INQUIRY is answered in any state, and takes no unit attention away that somebody else should hear
+ * of (SPC-4, 5.6).
+ */
+static int prove(struct bulk_only *bulk)
+{
+    struct loop *loop = bulk->transport.loop;
+
+    bulk->proof = (struct scsi_command){.cdb = {SCSI_INQUIRY, [4] = SCSI_INQUIRY_SIZE},
+                                        .cdb_length = 6,
+                                        .direction = SCSI_DATA_IN,
+                                        .buffer = &bulk->buffer,
+                                        .offset = BULK_ONLY_PROOF_AT,
+                                        .length = SCSI_INQUIRY_SIZE,
+                                        .done = proof_done,
+                                        .context = bulk};
+    bulk->proving = true;
+    bulk->recovering = false;
+    bulk_only_begin_own(bulk, &bulk->proof);
+    loop_wait(loop, proof_ended, bulk, deadline_after(loop->platform, PROOF_TIMEOUT));
+    bulk->recovering = true;
+    bool proved = !bulk->proving && !bulk->proof.status;
+    bulk->fault = bulk->recover = bulk->transport.wants_service = false;
+    bulk->due = 0;
+    quiet(bulk, bulk->in);
+    quiet(bulk, bulk->out);
+    if (bulk->proving && !bulk->moving)
+        bulk_only_end_all(bulk, -ERROR_ABORTED, -ERROR_ABORTED);
+    if (is_lost(bulk))
+        return -ERROR_GONE;
+    return proved ? 0 : -ERROR_TIMEOUT;
+}
+
 static int bring_back(struct bulk_only *bulk)
 {
     struct usb_device *device = bulk->binding.device;
@@ -71,11 +120,14 @@ static int bring_back(struct bulk_only *bulk)
         return -ERROR_IO;
     if (bulk->failures <= RESETS_OF_THE_CLASS)
         status = class_reset(bulk);
+    if (!status)
+        status = prove(bulk);
     if (!status || is_lost(bulk))
         return status;
     platform_log(bulk->transport.loop->platform, LOG_WARNING, "%s: bulk-only: does not recover by itself, reset",
                  device->name);
-    return usb_device_reset(device);
+    status = usb_device_reset(device);
+    return status ? status : prove(bulk);
 }
 
 static void give_up(struct bulk_only *bulk)
@@ -85,6 +137,7 @@ static void give_up(struct bulk_only *bulk)
                      bulk->binding.device->name);
     bulk->transport.dead = true;
     usb_storage_gone(&bulk->storage);
+    usb_give_up(&bulk->binding);
 }
 
 static void recover(struct bulk_only *bulk)
@@ -98,15 +151,13 @@ static void recover(struct bulk_only *bulk)
     quiet(bulk, bulk->in);
     quiet(bulk, bulk->out);
     /* Early: what is held can be sent again, and its deadlines do not run while the device is brought back. */
-    if (!bulk->moving)
+    if (!bulk->moving && !is_lost(bulk))
         bulk_only_end_all(bulk, current, -ERROR_ABORTED);
-    int status = bring_back(bulk);
+    int status = bulk->moving ? -ERROR_GONE : bring_back(bulk);
     if (status)
         give_up(bulk);
-    quiet(bulk, bulk->in);
-    quiet(bulk, bulk->out);
     if (!bulk->moving)
-        bulk_only_end_all(bulk, status ? -ERROR_GONE : current, status ? -ERROR_GONE : -ERROR_ABORTED);
+        bulk_only_end_all(bulk, -ERROR_GONE, -ERROR_GONE);
     bulk->recovering = false;
 }
 

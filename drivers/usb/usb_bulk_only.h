@@ -44,6 +44,7 @@ enum bulk_only_result { BULK_ONLY_PASSED = 0, BULK_ONLY_FAILED = 1, BULK_ONLY_PH
 #define BULK_ONLY_COMMAND_AT 0u
 #define BULK_ONLY_STATUS_AT 512u
 #define BULK_ONLY_SENSE_AT 1024u
+#define BULK_ONLY_PROOF_AT 2048u
 #define BULK_ONLY_BUFFER_SIZE 4096u
 
 enum bulk_only_stage {
@@ -75,6 +76,8 @@ struct bulk_only {
     unsigned held;
     struct scsi_command *current; /* on the wire: the first, or `sense` for it */
     struct scsi_command sense;
+    struct scsi_command proof; /* of life, after a recovery */
+    bool proving;              /* nothing else is taken */
     uint32_t tag;
     size_t moved; /* data of the current command that went over the bus */
     enum bulk_only_stage stage;
@@ -99,6 +102,8 @@ static inline struct bulk_only *bulk_only_of(struct scsi_transport *transport)
 
 void bulk_only_prepare(struct bulk_only *bulk);
 int bulk_only_submit(struct scsi_transport *transport, struct scsi_command *command);
+/* Puts a command of our own on the idle wire. */
+void bulk_only_begin_own(struct bulk_only *bulk, struct scsi_command *command);
 /* Submits what is due; ends all when the device is lost. True when something happened. */
 bool bulk_only_move(struct bulk_only *bulk);
 /* The early status is at its place now, or the stall is cleared: goes on. */

@@ -120,21 +120,31 @@ bool bulk_only_move(struct bulk_only *bulk)
     return happened;
 }
 
-int bulk_only_submit(struct scsi_transport *transport, struct scsi_command *command)
+static void hold(struct bulk_only *bulk, struct scsi_command *command)
 {
-    struct bulk_only *bulk = bulk_only_of(transport);
-
-    if (transport->dead || bulk->lost)
-        return -ERROR_GONE;
-    if (bulk->recovering || bulk->recover || bulk->fault || bulk->held == BULK_ONLY_QUEUE)
-        return -ERROR_FULL;
     command->next = NULL;
     *bulk->last = command;
     bulk->last = &command->next;
     bulk->held++;
     begin_next(bulk);
     submit_due(bulk);
+}
+
+int bulk_only_submit(struct scsi_transport *transport, struct scsi_command *command)
+{
+    struct bulk_only *bulk = bulk_only_of(transport);
+
+    if (transport->dead || bulk->lost)
+        return -ERROR_GONE;
+    if (bulk->recovering || bulk->proving || bulk->recover || bulk->fault || bulk->held == BULK_ONLY_QUEUE)
+        return -ERROR_FULL;
+    hold(bulk, command);
     return 0;
+}
+
+void bulk_only_begin_own(struct bulk_only *bulk, struct scsi_command *command)
+{
+    hold(bulk, command);
 }
 
 /* --- a command ends --- */
@@ -156,7 +166,8 @@ static void finish(struct bulk_only *bulk)
 
     bulk->stage = BULK_ONLY_IDLE;
     bulk->current = NULL;
-    bulk->failures = 0;
+    if (!bulk->proving)
+        bulk->failures = 0;
     /* The next one is on its way before this one is looked at. */
     begin_next(bulk);
     submit_due(bulk);
