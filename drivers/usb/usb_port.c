@@ -20,6 +20,8 @@ void usb_port_changed(struct usb_hub *hub, unsigned port)
     platform_hold_events(platform);
     usb_port_set(hub->changed, port);
     platform_release_events(platform);
+    if (hub->device)
+        usb_attention(hub->device);
 }
 
 static bool hub_lost(const struct usb_hub *hub)
