@@ -24,7 +24,8 @@ struct job_options {
     bool raw;            /* capture: everything counts as used */
     bool no_verify;      /* do not read back what was written */
     bool discard;        /* restore/clone: discard unused blocks of the target */
-    bool salvage;        /* take the rest of a damaged or incomplete image; store unreadable sectors as zeroes */
+    bool resume;  /* restore: go on with one of the same image that was cut off, without what is written already */
+    bool salvage; /* take the rest of a damaged or incomplete image; store unreadable sectors as zeroes */
     unsigned processors; /* 0: all */
     size_t memory_limit; /* 0: default */
     /* Restore, clone: what is read back while writing goes on lies so many bytes of data behind it; 0: default (1 GiB). */

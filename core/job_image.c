@@ -4,24 +4,39 @@
 
 #include <string.h>
 
+/* The region that the request names; -1: all of them. */
+static int wanted_region(const struct plan *plan)
+{
+    if (!plan->request.source.partition || plan->description.is_partition)
+        return -1;
+    for (unsigned i = 0; i < plan->description.region_count; i++)
+        if (plan->description.regions[i].partition == plan->request.source.partition)
+            return (int)i;
+    return -1;
+}
+
 int job_image_open(struct job *job, struct error *error)
 {
     const struct plan *plan = job->plan;
+    int wanted = wanted_region(plan);
 
     job->reader = plan->reader;
     job->image_name = plan->request.source.store->name;
     job->image_is_pipe = plan->request.source.is_pipe;
     job->image_end = UINT64_MAX;
-    if (!plan->request.source.partition || plan->description.is_partition)
+    if (wanted < 0)
         return 0;
-    for (unsigned i = 0; i < plan->description.region_count; i++) {
-        const struct image_region *region = &plan->description.regions[i];
-        if (region->partition != plan->request.source.partition)
-            continue;
-        job->image_end = region->offset + region->bytes;
-        return job->image_is_pipe ? 0 : image_reader_seek_region(job->reader, i, error);
-    }
-    return 0;
+    job->image_end = plan->description.regions[wanted].offset + plan->description.regions[wanted].bytes;
+    return job->image_is_pipe ? 0 : image_reader_seek_region(job->reader, (unsigned)wanted, error);
+}
+
+int job_image_rewind(struct job *job, struct error *error)
+{
+    int wanted = wanted_region(job->plan);
+
+    job_image_drop(job);
+    job->source_ended = false;
+    return image_reader_seek_region(job->reader, wanted < 0 ? 0 : (unsigned)wanted, error);
 }
 
 void job_image_drop(struct job *job)

@@ -8,6 +8,7 @@
  *   job_source.c    disk -> slots                      job_image.c   image -> slots
  *   job_target.c    slots -> disk, tables last         job_ledger.c  what was written, read back and compared
  *   job_overlap.c   when that is read back while writing still goes on
+ *   job_continue.c  what of it a restore that was cut off has written already
  *   job_capture.c, job_restore.c, job_clone.c, job_verify.c: the jobs, made of these
  */
 #ifndef CORE_JOB_INTERNAL_H
@@ -127,8 +128,9 @@ struct job {
     unsigned held_count;
     unsigned discarded; /* placements that were discarded or left out */
     bool (*fill)(struct job *job);
-    bool window_full;       /* the ledger is full: read back before more is written */
-    uint64_t written_until; /* bytes of the target: nothing before is written again */
+    bool window_full;           /* the ledger is full: read back before more is written */
+    uint64_t written_until;     /* bytes of the target: nothing before is written again */
+    struct extent_list written; /* continued: bytes of the target that need not be written again */
 
     /* Reading back */
     struct job_channel checks;
@@ -212,6 +214,8 @@ void job_source_close(struct job *job);
 
 /* --- job_image.c --- */
 int job_image_open(struct job *job, struct error *error); /* the plan's; seeks to the region that the request names */
+/* Begins anew, where job_image_open() did. Not of a pipe. */
+int job_image_rewind(struct job *job, struct error *error);
 /* True when job->next_chunk holds the next chunk that is wanted. Sets source_ended at the end. */
 bool job_image_peek(struct job *job);
 /* Hands the next chunk to a slot, or its hold back. */
@@ -272,6 +276,13 @@ bool job_overlap_holds_writes(const struct job *job);
 bool job_overlap_pump(struct job *job);
 /* Waits for a flush that is under way (bounded by the device's deadlines). */
 void job_overlap_close(struct job *job);
+
+/* --- job_continue.c --- */
+/* Compares the target with the image and notes what need not be written again. After job_target_begin(). Waits. */
+int job_find_written(struct job *job, struct error *error);
+/* Is the next chunk of the image on the target already? Counts it as copied. */
+bool job_is_written(struct job *job);
+void job_forget_written(struct job *job);
 
 /* --- the jobs --- */
 /* Restore and clone: begin, copy from what `fill` brings, finish. */

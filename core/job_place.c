@@ -127,6 +127,24 @@ static void check_target(struct plan *plan)
         message_add(&plan->messages, MESSAGE_WARNING, MESSAGE_DUPLICATE_IDENTITY, 0, source->disk->name, NULL, 0, 0);
 }
 
+/* The mark of a restore that was cut off: of this image, or none of it. */
+static void look_at_mark(struct plan *plan)
+{
+    const struct block_device *disk = plan->request.target.disk;
+    char uuid[37] = "", wanted[37];
+    uint8_t first[128];
+    bool same;
+
+    guid_format(plan->description.uuid, wanted);
+    same = !plan->request.source.is_pipe && !plan->request.options.salvage &&
+           !block_read_bytes(plan_target_device(plan), 0, first, sizeof(first), NULL) &&
+           job_is_half_restored(first, sizeof(first), uuid) && !strcmp(uuid, wanted);
+    if (same && !plan->request.options.resume)
+        message_add(&plan->messages, MESSAGE_INFO, MESSAGE_CAN_CONTINUE, 0, disk->name, NULL, 0, 0);
+    else if (!same && plan->request.options.resume)
+        plan_refuse(plan, MESSAGE_NOTHING_TO_CONTINUE, disk->name, NULL, 0, 0);
+}
+
 /* --- tables for another size --- */
 
 /* Takes `data` over; cut at the target's end, never reaching back into what another patch covers. */
@@ -376,6 +394,8 @@ int plan_target(struct loop *loop, struct plan *plan, struct error *error)
     target_bytes = block_device_bytes(plan_target_device(plan));
     plan->target_bytes = target_bytes;
     check_target(plan);
+    if (plan->kind == JOB_RESTORE)
+        look_at_mark(plan);
     if (region >= 0) {
         place_one(plan, (unsigned)region, target_bytes);
         check_single(plan, (unsigned)region);

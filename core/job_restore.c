@@ -9,7 +9,8 @@ static bool restore_fill(struct job *job)
     while (job_image_peek(job)) {
         const struct placement *placement = job_placement_at(job->plan, job->next_offset);
         struct pipeline_slot *slot;
-        if (!placement || placement->skip || job->next_offset >= placement->source_offset + placement->bytes) {
+        if (!placement || placement->skip || job->next_offset >= placement->source_offset + placement->bytes ||
+            job_is_written(job)) {
             job_image_drop(job);
             progressed = true;
             continue;
@@ -29,6 +30,8 @@ int job_write_target(struct job *job, bool (*fill)(struct job *job), struct erro
 
     if (!status)
         status = job_target_begin(job, error);
+    if (!status && job->options->resume)
+        status = job_find_written(job, error);
     if (!status)
         status = job_target_copy(job, fill);
     if (!status) {
@@ -63,6 +66,7 @@ int job_restore(struct job *job, struct error *error)
         job->result->memory_bytes += image_reader_memory(job->reader);
     job->result->read_bytes = job->stored_bytes;
     job_target_close(job);
+    job_forget_written(job);
     job_image_close(job);
     job_close_pipeline(job);
     return status;

@@ -416,7 +416,7 @@ int job_target_begin(struct job *job, struct error *error)
     status = write_and_flush(job, 0, marker, (size_t)block, error);
     platform_release(job->platform, marker);
     /* All that will be written or is unused, in requests as big as they get: an SSD is written fastest when it is empty. */
-    if (!status && job->options->discard && job->target->geometry.max_discard)
+    if (!status && job->options->discard && !job->options->resume && job->target->geometry.max_discard)
         status = job_loop(job, discard_step);
     if (!status && job->held[0].size > block)
         status = erase(job, block, job->held[0].size - (size_t)block, error);
@@ -503,7 +503,7 @@ int job_target_open(struct job *job, struct error *error)
     status = job_channel_open(writes, error);
     if (!status)
         status = hold_all(job, error);
-    if (!status && !job->options->no_verify)
+    if (!status && (!job->options->no_verify || job->options->resume))
         status = job_ledger_open(job, error);
     return status;
 }

@@ -56,6 +56,9 @@ enum message_id {
     MESSAGE_PARTITION_MOVED,  /* text[0] file system, number[0] old, number[1] new first block; it notes the old one */
     MESSAGE_LAYOUT_GPT_MOVED, /* number[0] old, number[1] new byte of the backup GPT */
     MESSAGE_GAP_SKIPPED,      /* text[0] disk, number[0] byte offset, number[1] bytes in no partition: not read */
+    MESSAGE_CONTINUED,           /* text[0] disk, number[0] bytes that need not be written again */
+    MESSAGE_CAN_CONTINUE,        /* text[0] disk: a restore of this image onto it was cut off */
+    MESSAGE_NOTHING_TO_CONTINUE, /* text[0] disk: no restore of this image onto it was cut off, or it cannot go on */
     MESSAGE_DIFFERS,          /* text[0] disk, number[0] byte offset, number[1] bytes: not what the image says */
     /* Devices */
     MESSAGE_FIRMWARE_FALLBACK, /* text[0] controller, text[1] why: served by the firmware's driver */

@@ -23,6 +23,7 @@ const char command_help[] =
     "  --split=SIZE     cut the image into files of at most SIZE (.001, .002, ...)\n"
     "  --raw            copy everything, used or not\n"
     "  --discard        discard (trim) the target's unused blocks\n"
+    "  --continue       go on with a restore that was cut off: what is written is kept\n"
     "  --salvage        go on at unreadable sectors or damaged parts of an image\n"
     "  --no-verify      do not read back what was written\n"
     "  --processors=N   use at most N processors\n"
@@ -139,6 +140,7 @@ static int parse_option(struct command *command, const char *word, struct error 
     } flags[] = {
         {"--raw", &command->options.raw},
         {"--discard", &command->options.discard},
+        {"--continue", &command->options.resume},
         {"--salvage", &command->options.salvage},
         {"--no-verify", &command->options.no_verify},
         {"--dry-run", &command->dry_run},
@@ -190,6 +192,8 @@ int command_parse(struct command *command, int count, const char *const *words, 
     }
     if (command->argument_count < verbs[verb].least)
         return usage(error, "a name is missing; the form is: %s", verbs[verb].form);
+    if (command->options.resume && command->verb != COMMAND_RESTORE)
+        return usage(error, "--continue goes with restore, not with %s", name);
     return 0;
 }
 

@@ -174,6 +174,17 @@ static void json_result(struct session *session, const struct job_result *result
     json_end_line(&json);
 }
 
+/* A disk that was pulled out can be plugged in again. */
+static void print_way_on(struct session *session, const struct plan *plan, const struct job_result *result)
+{
+    bool goes_on = plan->kind == JOB_RESTORE && !plan->request.source.is_pipe && !plan->request.options.salvage &&
+                   (result->status == -ERROR_GONE || result->status == -ERROR_CANCELLED);
+
+    if (goes_on)
+        output_print(session->status,
+                     "When both ends are there again, the same command with --continue goes on from here.\n");
+}
+
 static enum exit_code carry_out(struct session *session, const struct command *command, struct plan *plan)
 {
     struct progress_view view;
@@ -195,6 +206,8 @@ static enum exit_code carry_out(struct session *session, const struct command *c
         session_error(session, command->json, &result.error);
     else if (!command->json)
         print_result(session, plan, &result);
+    if (result.status && !command->json)
+        print_way_on(session, plan, &result);
     if (command->json)
         json_result(session, &result, code);
     return code;
