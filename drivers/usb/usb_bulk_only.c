@@ -66,14 +66,14 @@ static void proof_done(struct scsi_command *command)
 {
     struct bulk_only *bulk = command->context;
 
-    bulk->proving = false;
+    bulk->proved = true;
 }
 
 static bool proof_ended(void *context)
 {
     const struct bulk_only *bulk = context;
 
-    return !bulk->proving || bulk->fault || bulk->transport.wants_service || is_lost(bulk);
+    return bulk->proved || bulk->fault || bulk->transport.wants_service || is_lost(bulk);
 }
 
 /*
@@ -93,20 +93,21 @@ static int prove(struct bulk_only *bulk)
                                         .done = proof_done,
                                         .context = bulk};
     bulk->proving = true;
-    bulk->recovering = false;
+    bulk->proved = bulk->recovering = false;
     bulk_only_begin_own(bulk, &bulk->proof);
     loop_wait(loop, proof_ended, bulk, deadline_after(loop->platform, PROOF_TIMEOUT));
+    bool lives = bulk->proved && !bulk->proof.status;
     bulk->recovering = true;
-    bool proved = !bulk->proving && !bulk->proof.status;
+    bulk->proving = false;
     bulk->fault = bulk->recover = bulk->transport.wants_service = false;
     bulk->due = 0;
     quiet(bulk, bulk->in);
     quiet(bulk, bulk->out);
-    if (bulk->proving && !bulk->moving)
+    if (!bulk->moving)
         bulk_only_end_all(bulk, -ERROR_ABORTED, -ERROR_ABORTED);
     if (is_lost(bulk))
         return -ERROR_GONE;
-    return proved ? 0 : -ERROR_TIMEOUT;
+    return lives ? 0 : -ERROR_TIMEOUT;
 }
 
 static int bring_back(struct bulk_only *bulk)
@@ -156,7 +157,7 @@ static void recover(struct bulk_only *bulk)
     int status = bulk->moving ? -ERROR_GONE : bring_back(bulk);
     if (status)
         give_up(bulk);
-    if (!bulk->moving)
+    if (status && !bulk->moving)
         bulk_only_end_all(bulk, -ERROR_GONE, -ERROR_GONE);
     bulk->recovering = false;
 }

@@ -77,7 +77,7 @@ struct bulk_only {
     struct scsi_command *current; /* on the wire: the first, or `sense` for it */
     struct scsi_command sense;
     struct scsi_command proof; /* of life, after a recovery */
-    bool proving;              /* nothing else is taken */
+    bool proving, proved;      /* under way, and nothing else is taken; it has ended */
     uint32_t tag;
     size_t moved; /* data of the current command that went over the bus */
     enum bulk_only_stage stage;
