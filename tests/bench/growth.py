@@ -4,7 +4,7 @@
 Four series for each file system, all on sparse files of an XFS (ext4 allows no file of 16 TiB):
   data    a disk of 16 GiB with one partition; its real files are doubled three times
   disk    the same partition with the same files; the disk grows, and a swap partition takes what is added
-  gap     the same without the swap partition: what lies in no partition is no file system's free space and is read whole
+  gap     the smallest of these without the swap partition: what lies in no partition is left out but for its ends
   volume  the file system spans the disk and grows with it, and so does what it needs for itself (bitmaps, inode tables)
 """
 
