@@ -2,8 +2,9 @@
 /*
  * Bulk-only: one command at a time over two endpoints, at reap depth. Sections are those of the Bulk-Only Transport 1.0.
  *
- * Data out is queued right behind its command wrapper, and the status behind data in: they are in order on one endpoint. The other
- * way round nothing is asked for before its time: devices exist (and emulators) that refuse a status that is asked for early.
+ * Data out is queued right behind its command wrapper: they are in order on one endpoint. The status is asked for when the data has
+ * moved, not before: devices exist that refuse a status that is asked for early, and QEMU's never gives the one that was asked
+ * for while it was still reading.
  */
 #include <string.h>
 
@@ -284,7 +285,7 @@ static void cbw_done(struct usb_transfer *transfer)
         return;
     }
     if (bulk->current->direction == SCSI_DATA_IN) {
-        bulk->due |= BULK_ONLY_PAYLOAD | BULK_ONLY_CSW;
+        bulk->due |= BULK_ONLY_PAYLOAD;
         submit_due(bulk);
     }
 }
@@ -317,10 +318,8 @@ static void payload_done(struct usb_transfer *transfer)
         bulk->moved = 0;
         bulk->due = 0;
         stall(bulk, BULK_ONLY_STATUS_EARLY);
-    } else if (transfer->endpoint == bulk->out) {
-        bulk_only_status_next(bulk);
     } else {
-        bulk->stage = BULK_ONLY_STATUS; /* its transfer is queued already */
+        bulk_only_status_next(bulk);
     }
 }
 
