@@ -50,7 +50,8 @@ struct usb_keyboard {
     struct usb_transfer transfer;
     bool at_work;   /* polled and counted */
     bool broken;    /* no transfer waits: service() sees to it */
-    bool was_reset; /* the device forgot what it was told */
+    bool halted;    /* ... and the endpoint is halted */
+    bool was_reset; /* ... and the device forgot what it was told, or may have */
     bool reset_tried;
     unsigned failures; /* since the last report */
 
@@ -214,9 +215,9 @@ static void report_arrived(struct usb_transfer *transfer)
         if (wait_for_report(keyboard) == 0)
             return;
     }
-    /* Somebody else on this device had it reset. */
-    if (transfer->status == -ERROR_ABORTED)
-        keyboard->was_reset = true;
+    /* Somebody else on this device may have had it reset: then transfers fail in the middle of it, or are taken back. */
+    keyboard->halted = transfer->status && transfer->status != -ERROR_ABORTED;
+    keyboard->was_reset = transfer->status && transfer->status != -ERROR_REFUSED;
     release_all(keyboard);
     keyboard->broken = true;
     if (transfer->status != -ERROR_GONE)
@@ -286,10 +287,12 @@ static int recover(struct usb_keyboard *keyboard)
 
     if (keyboard->failures && loop_wait(bus->loop, is_unplugged, device, deadline_after(bus->platform, FAILURE_PAUSE)))
         return -ERROR_GONE;
-    if (!keyboard->was_reset) {
+    if (keyboard->halted) {
         keyboard->failures++;
         status = reset(keyboard);
     }
+    if (!status)
+        keyboard->halted = false;
     if (!status && keyboard->was_reset)
         status = configure(keyboard);
     if (!status)

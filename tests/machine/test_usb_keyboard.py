@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Keyboards by our own USB driver: no PS/2 keyboard in the machine, so every key that arrives has gone through it, our text input, and the
+firmware's console."""
+
+import os
+import re
+import time
+
+import machine
+from disks import filled_disk
+from machine import Machine, sparse_file
+from pc import MIB
+
+TIMEOUT = 200
+TAKEN = r"USB controller \S+ is taken from the firmware"
+KEYBOARD = r"port (\S+): keyboard QEMU"
+
+
+def start(m, keyboards):
+    """At the prompt, with the controller in our hands and so many keyboards at work."""
+    m.start()
+    m.wait_for(r"^eidolon> ", timeout=60)
+    m.type_text("list io=native\n", pause=0.06)
+    m.wait_for(TAKEN, timeout=60)
+    for _ in range(keyboards):
+        m.wait_for(KEYBOARD)
+    m.wait_for(r"exit code 0$")
+    m.wait_for(r"^eidolon> ")
+
+
+def check_line(m, keys, expected):
+    """keys: text, or names of keys in a list; what the prompt has shown of it. The line is thrown away with ESC."""
+    if isinstance(keys, str):
+        m.type_text(keys, pause=0.06)
+    else:
+        for key in keys:
+            m.send_key(key)
+            time.sleep(0.15)
+    m.wait_for(re.escape(expected) + "$")
+    m.send_key("esc")
+    m.wait_for(r"^eidolon> ")
+
+
+def leave(m):
+    m.type_text("exit\n", pause=0.06)
+    m.expect_exit(0)
+    assert "were not given back" not in m.log() and "does not let go" not in m.log(), m.log()
+
+
+def test_all_keys_reach_the_prompt():
+    with Machine(screen=True, ps2=False) as m:
+        m.add_stick()
+        m.add_usb_keyboard()
+        start(m, 1)
+        check_line(m, "The quick brown fox, 0123456789 -=[];'./\\ :#_*!@+?", "The quick brown fox, 0123456789 -=[];'./\\ :#_*!@+?")
+        check_line(m, ["a", "b", "backspace", "c"], "ab\b \bc")
+        check_line(m, ["caps_lock", "a", "shift-b", "1", "caps_lock", "c"], "Ab1c")
+        check_line(m, ["num_lock", "kp_1", "kp_0", "kp_decimal", "num_lock", "kp_2", "kp_add"], "10.+")
+        check_line(m, ["left", "f1", "home", "x"], "x")
+        # Control-C leaves a line as ESC does.
+        m.type_text("abc", pause=0.06)
+        m.wait_for("abc$")
+        m.send_key("ctrl-c")
+        m.wait_for(r"^eidolon> ")
+        leave(m)
+
+
+def test_key_held_down_repeats():
+    with Machine(screen=True, ps2=False) as m:
+        m.add_stick()
+        m.add_usb_keyboard()
+        start(m, 1)
+        m.qmp("send-key", keys=[{"type": "qcode", "data": "x"}], hold_time=4000)
+        m.wait_for("xxxxxxxxxx")
+        time.sleep(4)  # until it is up
+        m.send_key("esc")
+        m.wait_for(r"^eidolon> ")
+        check_line(m, "once more", "once more")
+        leave(m)
+
+
+def test_escape_cancels_a_capture():
+    with Machine(screen=True, ps2=False) as m:
+        m.add_stick(size=256)
+        m.add_usb_keyboard()
+        m.add_nvme(filled_disk(m, "source", 64 * MIB), "SOURCE", throttle={"bps_total": 4 * MIB})
+        m.start()
+        m.wait_for(r"^eidolon> ", timeout=60)
+        m.type_text("capture nvme: stick:\\a.eid\n", pause=0.06)
+        m.wait_for(TAKEN, timeout=60)
+        m.wait_for(r"^copying", timeout=60)
+        m.send_key("esc")
+        m.wait_for(r"^error: cancelled")
+        m.wait_for(r"exit code 7$")
+        m.wait_for(r"^eidolon> ")
+        leave(m)
+
+
+def test_keyboard_behind_hubs():
+    with Machine(screen=True, ps2=False) as m:
+        m.add_stick(port="1")
+        for port in ("2", "2.1", "2.1.3"):
+            m.add_usb_hub(port=port)
+        m.add_usb_keyboard(port="2.1.3.2")
+        start(m, 1)
+        check_line(m, "behind three hubs", "behind three hubs")
+        leave(m)
+
+
+def test_keyboards_come_and_go():
+    """Two of them; then each of them alone; then one that was plugged in anew, while a command runs."""
+    with Machine(screen=True, ps2=False) as m:
+        m.add_xhci(p2=8, p3=8)
+        m.add_stick()
+        first, second = m.add_usb_keyboard(), m.add_usb_keyboard()
+        start(m, 2)
+        check_line(m, "both", "both")
+        m.unplug(first)
+        check_line(m, "second", "second")
+        m.qmp("device_add", driver="usb-kbd", id="third", bus="xhci.0")
+        m.wait_for(KEYBOARD)
+        m.unplug(second)
+        check_line(m, "third", "third")
+        m.unplug("third")
+        m.qmp("device_add", driver="usb-kbd", id="fourth", bus="xhci.0")
+        m.wait_for(KEYBOARD)
+        m.type_text("list usb:\n", pause=0.06)
+        m.wait_for(r"^usb:STICK")
+        m.wait_for(r"^eidolon> ")
+        leave(m)
+
+
+def test_the_firmware_has_its_keyboard_back():
+    """From the firmware's shell, which is typed to before and after."""
+    script = "@echo -off\nfs0:\\TOOLS\\EIDOLON.EFI\necho BACK\n"
+    with Machine(screen=True, ps2=False, exit_port=False) as m:
+        with open(os.path.join(machine.BUILD, "eidolon.efi"), "rb") as file:
+            application = file.read()
+        empty = sparse_file(os.path.join(m.disks, "empty.efi"), 0)
+        m.add_stick(application=empty, files={"startup.nsh": script.replace("\n", "\r\n"), "TOOLS/EIDOLON.EFI": application})
+        m.add_usb_keyboard()
+        start(m, 1)
+        check_line(m, "ours", "ours")
+        m.type_text("exit\n", pause=0.06)
+        m.wait_for(r"BACK", source="serial", timeout=60)
+        assert "were not given back" not in m.log() and "does not let go" not in m.log(), m.log()
+        m.wait_for(r">\s*$", source="serial")
+        m.type_text("reset -s\n", pause=0.06)
+        m.expect_exit(None, timeout=60)
