@@ -9,7 +9,8 @@
 struct counting_store {
     struct stream_store store; /* first */
     struct stream_store *inner;
-    unsigned created;
+    unsigned first,
+        created; /* volumes [first, created) are this run's: of a split image 0 is none, and may be another's */
 };
 
 static int counting_open(struct stream_store *store, unsigned volume, bool write, struct stream **stream,
@@ -18,6 +19,8 @@ static int counting_open(struct stream_store *store, unsigned volume, bool write
     struct counting_store *counting = (struct counting_store *)store;
     int status = counting->inner->open(counting->inner, volume, write, stream, error);
 
+    if (!status && write && !counting->created)
+        counting->first = volume;
     if (!status && write && volume >= counting->created)
         counting->created = volume + 1;
     return status;
@@ -43,7 +46,7 @@ static void counting_init(struct counting_store *counting, struct stream_store *
     counting->store.free_space = counting_free_space;
     counting->store.close = counting_close;
     counting->inner = inner;
-    counting->created = 0;
+    counting->first = counting->created = 0;
 }
 
 /* After a cancel nobody wants the beginning of an image; after a failure it may be all that is left. */
@@ -51,7 +54,7 @@ static void remove_volumes(struct counting_store *counting)
 {
     struct stream_store *inner = counting->inner;
 
-    for (unsigned i = 0; inner->remove && i < counting->created; i++)
+    for (unsigned i = counting->first; inner->remove && i < counting->created; i++)
         inner->remove(inner, i, NULL);
 }
 

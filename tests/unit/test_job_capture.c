@@ -283,6 +283,30 @@ static void test_cancel(void **state)
     }
 }
 
+/* What is removed is what was made: a file that has the name of an image in volumes, but is none of them, stays. */
+static void test_cancel_in_volumes(void **state)
+{
+    static struct lab lab;
+    static struct job_result result;
+
+    (void)state;
+    lab_init(&lab, 2);
+    struct lab_disk *source = lab_pc(&lab, "PC", DISK_BYTES, 512);
+    struct job_request request = lab_capture_request(&lab, source);
+    request.options.split = 16 * 1024 * 1024;
+    memory_store_set(&lab.store, 0, "kept", 4);
+    lab.cancel_after = 15;
+    assert_int_equal(lab_run(&lab, &request, &result), -ERROR_CANCELLED);
+    assert_true(lab.store.volumes[0].there);
+    assert_false(lab.store.volumes[1].there);
+    lab.cancel_after = LAB_NEVER;
+    lab.cancel = false;
+    assert_int_equal(lab_run(&lab, &request, &result), 0);
+    assert_true(lab.store.volumes[1].there);
+    lab_disk_free(source);
+    lab_free(&lab);
+}
+
 static void test_image_full(void **state)
 {
     static struct lab lab;
@@ -307,8 +331,8 @@ int main(void)
         cmocka_unit_test(test_capture),    cmocka_unit_test_prestate(test_capture, &more_processors),
         cmocka_unit_test(test_plan),       cmocka_unit_test(test_space),
         cmocka_unit_test(test_unreadable), cmocka_unit_test(test_no_table),
-        cmocka_unit_test(test_cancel),     cmocka_unit_test(test_image_full),
-        cmocka_unit_test(test_blank),
+        cmocka_unit_test(test_cancel),     cmocka_unit_test(test_cancel_in_volumes),
+        cmocka_unit_test(test_image_full), cmocka_unit_test(test_blank),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
