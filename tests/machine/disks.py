@@ -9,6 +9,7 @@ import subprocess
 from machine import BUILD, sparse_file
 from pc import MIB, run
 
+EXFAT_CAT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support/exfat_cat.py")
 MTOOLS = dict(os.environ, MTOOLS_SKIP_CHECK="1")
 
 
@@ -57,12 +58,14 @@ class Partitions:
         return read_at(disk or self.path, self.offsets[number - 1], self.sizes[number - 1])
 
     def format(self, number, kind, label):
-        """An empty volume of vfat, ext4 or ntfs."""
+        """An empty volume of vfat, ext4, exfat or ntfs."""
         scratch = sparse_file(self.path + ".volume", self.sizes[number - 1])
         if kind == "vfat":
             run("mkfs.fat", "-F", "32", "-n", label, scratch)
         elif kind == "ext4":
             run("mkfs.ext4", "-q", "-F", "-L", label, scratch)
+        elif kind == "exfat":
+            run("mkfs.exfat", "-L", label, scratch)
         else:
             run("mkntfs", "-Q", "-F", "-q", "-L", label, "-p", str(self.offsets[number - 1] // 512), "-H", "255", "-S", "63", scratch)
         run("dd", "if=" + scratch, "of=" + self.path, "bs=1M", "seek=%d" % (self.offsets[number - 1] // MIB), "conv=notrunc,sparse")
@@ -84,6 +87,8 @@ def copy_out(volume, kind, name, target):
             subprocess.run(["mtype", "-i", volume, "::" + name], stdout=file, check=True, env=MTOOLS)
         elif kind == "ntfs":
             subprocess.run(["ntfscat", "-f", volume, name], stdout=file, check=True, stderr=subprocess.DEVNULL)
+        elif kind == "exfat":
+            subprocess.run([EXFAT_CAT, volume, name], stdout=file, check=True)
         else:
             subprocess.run(["debugfs", "-R", "cat " + name, volume], stdout=file, check=True, stderr=subprocess.DEVNULL)
     return target
@@ -91,7 +96,8 @@ def copy_out(volume, kind, name, target):
 
 def check_volume(volume, kind):
     """The system's own programs find nothing to say. ntfsls, unlike ntfsfix, refuses a volume that is marked as not clean."""
-    checks = {"vfat": [["fsck.fat", "-n"]], "ext4": [["e2fsck", "-fn"]], "ntfs": [["ntfsfix", "-n"], ["ntfsls"]]}
+    checks = {"vfat": [["fsck.fat", "-n"]], "ext4": [["e2fsck", "-fn"]], "ntfs": [["ntfsfix", "-n"], ["ntfsls"]],
+              "exfat": [["fsck.exfat", "-n"], [EXFAT_CAT]]}
     for command in checks[kind]:
         run(*command, volume)
 

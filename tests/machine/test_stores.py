@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Images on NTFS and ext4 volumes of disks that our drivers reach: written, read back, restored from, found whole by other programs; also on the
+"""Images on NTFS, ext4 and exFAT volumes of disks that our drivers reach: written, read back, restored from, found whole by other programs; also on the
 very disk that is saved. What would destroy the image or the stick is refused."""
 
 import os
@@ -42,6 +42,40 @@ def test_ntfs_and_ext4_on_nvme_and_sata():
         for place, (label, kind) in enumerate(volumes):
             assert target.contents(place + 1) == plain, label
             check_kept_image(keepers[place // 2], place % 2 + 1, kind, plain)
+
+
+def test_exfat_in_folders_and_volumes():
+    """On NVMe and SATA: an image in folders that were not there, one that is cut into volumes, one that does not fit."""
+    job = ('capture nvme:SOURCE#1 "EXFAT-N:/images/of pcs/pc.eid"\n'
+           'restore "EXFAT-N:/images/of pcs/pc.eid" sata:TARGET#1 --yes\n'
+           'capture nvme:SOURCE#1 EXFAT-S:\\split.eid --split=80M\n'
+           'restore EXFAT-S:/split.eid sata:TARGET#2 --yes\n'
+           'capture nvme:SOURCE#1 EXFAT-S:\\full.eid\n')
+    with Machine(processors=2) as m:
+        source = Partitions(m, "source", 120).fill(1, 0.8)
+        target = Partitions(m, "target", 120, 120)
+        keepers = [Partitions(m, "nvme", 128).format(1, "exfat", "EXFAT-N"), Partitions(m, "sata", 184).format(1, "exfat", "EXFAT-S")]
+        before = sha256(source.path)
+        m.add_stick(files={"EIDOLON/JOB.TXT": job})
+        m.add_nvme(source.path, "SOURCE")
+        m.add_nvme(keepers[0].path, "KEEPER")
+        m.add_ahci_disk(keepers[1].path, "KEEPER")
+        m.add_ahci_disk(target.path, "TARGET")
+        m.start()
+        m.expect_exit(6, timeout=120)
+        assert m.log().count("Verified: read back in") == 4, m.log()
+        assert "the image may need" in m.log(), m.log()
+        assert sha256(source.path) == before
+        plain = source.contents(1)
+        assert [target.contents(number) == plain for number in (1, 2)] == [True] * 2
+        check_kept_image(keepers[0], 1, "exfat", plain, "images/of pcs/pc.eid")
+        volume = keepers[1].extract(1)
+        check_volume(volume, "exfat")
+        parts = [copy_out(volume, "exfat", "split.eid.%03d" % number, "%s.eid.%03d" % (volume, number)) for number in (1, 2)]
+        assert max(os.path.getsize(part) for part in parts) <= 80 << 20
+        eidolon("verify", volume + ".eid")
+        # What did not fit is there as far as it went.
+        assert os.path.getsize(copy_out(volume, "exfat", "full.eid", volume + ".full")) > 32 << 20
 
 
 def test_source_image_and_target_on_one_disk():
