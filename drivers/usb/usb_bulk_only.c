@@ -171,9 +171,6 @@ static void clear_stall(struct bulk_only *bulk)
     struct usb_endpoint *endpoint = data ? bulk->payload.endpoint : bulk->in;
 
     int status = usb_endpoint_reset(endpoint);
-    /* The transfer for the status, which was queued behind data in. */
-    if (bulk->moving & BULK_ONLY_CSW)
-        quiet(bulk, bulk->in);
     if (is_lost(bulk) || bulk->fault || bulk->recover)
         return;
     if (status || bulk->moving) {
@@ -183,17 +180,6 @@ static void clear_stall(struct bulk_only *bulk)
     bulk_only_status_next(bulk);
 }
 
-static void clear_early_status(struct bulk_only *bulk)
-{
-    quiet(bulk, bulk->in);
-    if (is_lost(bulk) || bulk->fault || bulk->recover)
-        return;
-    if (bulk->moving)
-        bulk->fault = true;
-    else
-        bulk_only_status_now(bulk);
-}
-
 static void bulk_only_service(struct scsi_transport *transport)
 {
     struct bulk_only *bulk = bulk_only_of(transport);
@@ -201,12 +187,9 @@ static void bulk_only_service(struct scsi_transport *transport)
     transport->wants_service = false;
     if (transport->dead || bulk->recovering)
         return;
-    if (!bulk->fault && !bulk->recover && !is_lost(bulk)) {
-        if (bulk->stage == BULK_ONLY_DATA_STALLED || bulk->stage == BULK_ONLY_STATUS_STALLED)
-            clear_stall(bulk);
-        else if (bulk->stage == BULK_ONLY_STATUS_EARLY)
-            clear_early_status(bulk);
-    }
+    bool stalled = bulk->stage == BULK_ONLY_DATA_STALLED || bulk->stage == BULK_ONLY_STATUS_STALLED;
+    if (stalled && !bulk->fault && !bulk->recover && !is_lost(bulk))
+        clear_stall(bulk);
     if (bulk->fault || bulk->recover || is_lost(bulk))
         recover(bulk);
 }

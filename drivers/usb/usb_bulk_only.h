@@ -54,8 +54,7 @@ enum bulk_only_stage {
     BULK_ONLY_STATUS,
     /* The fiber's turn: */
     BULK_ONLY_DATA_STALLED,
-    BULK_ONLY_STATUS_STALLED,
-    BULK_ONLY_STATUS_EARLY, /* instead of data: the transfer for the status is in the way */
+    BULK_ONLY_STATUS_STALLED
 };
 
 /* Transfers, as bits. */
@@ -106,8 +105,7 @@ int bulk_only_submit(struct scsi_transport *transport, struct scsi_command *comm
 void bulk_only_begin_own(struct bulk_only *bulk, struct scsi_command *command);
 /* Submits what is due; ends all when the device is lost. True when something happened. */
 bool bulk_only_move(struct bulk_only *bulk);
-/* The early status is at its place now, or the stall is cleared: goes on. */
-void bulk_only_status_now(struct bulk_only *bulk);
+/* The data has moved, or a stall is cleared: asks for the status. */
 void bulk_only_status_next(struct bulk_only *bulk);
 /* Ends all commands that are held, the one on the wire with `current`. Nothing may be moving. */
 void bulk_only_end_all(struct bulk_only *bulk, int current, int others);

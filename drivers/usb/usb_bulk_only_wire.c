@@ -225,7 +225,7 @@ static bool status_is_whole(const struct bulk_only *bulk, const struct bulk_only
     return status->signature == BULK_ONLY_STATUS_SIGNATURE && status->tag == bulk->tag;
 }
 
-void bulk_only_status_now(struct bulk_only *bulk)
+static void judge_status(struct bulk_only *bulk)
 {
     struct bulk_only_status status;
 
@@ -316,8 +316,7 @@ static void payload_done(struct usb_transfer *transfer)
         memcpy((uint8_t *)bulk->buffer.data + BULK_ONLY_STATUS_AT,
                (const uint8_t *)transfer->buffer->data + transfer->offset, sizeof(struct bulk_only_status));
         bulk->moved = 0;
-        bulk->due = 0;
-        stall(bulk, BULK_ONLY_STATUS_EARLY);
+        judge_status(bulk);
     } else {
         bulk_only_status_next(bulk);
     }
@@ -336,14 +335,8 @@ static void csw_done(struct usb_transfer *transfer)
 
     if (!transfer_came_back(bulk, transfer, BULK_ONLY_CSW))
         return;
-    /* The fiber takes it off the endpoint whose data stalled. */
-    if (bulk->stage != BULK_ONLY_STATUS) {
-        if (transfer->status != -ERROR_ABORTED)
-            fault(bulk);
-        return;
-    }
     if (!transfer->status && transfer->moved == BULK_ONLY_STATUS_SIZE) {
-        bulk_only_status_now(bulk);
+        judge_status(bulk);
         return;
     }
     /* 5.3.3: a stalled status is asked for once more. So is one behind an empty packet, with which some end their data. */
