@@ -9,16 +9,36 @@
 struct counting_store {
     struct stream_store store; /* first */
     struct stream_store *inner;
+    bool is_pipe;
     unsigned first,
         created; /* volumes [first, created) are this run's: of a split image 0 is none, and may be another's */
 };
+
+/*
+ * An image is one file or volumes: who finds both reads the wrong one. A file of the other kind that has the name already is another
+ * image's.
+ */
+static int check_other_kind(struct counting_store *counting, unsigned volume, struct error *error)
+{
+    struct stream_store *inner = counting->inner;
+    struct stream *other;
+
+    if (counting->is_pipe || counting->created || volume > 1 || inner->open(inner, 1 - volume, false, &other, NULL))
+        return 0;
+    stream_close(other, NULL);
+    return error_set(error, ERROR_EXISTS, OPERATION_OPEN, inner->name, ERROR_NO_BLOCK, "%s",
+                     volume ? "a file has the name of this image in volumes"
+                            : "files of an image in volumes (.001 and so on) have this name");
+}
 
 static int counting_open(struct stream_store *store, unsigned volume, bool write, struct stream **stream,
                          struct error *error)
 {
     struct counting_store *counting = (struct counting_store *)store;
-    int status = counting->inner->open(counting->inner, volume, write, stream, error);
+    int status = write ? check_other_kind(counting, volume, error) : 0;
 
+    if (!status)
+        status = counting->inner->open(counting->inner, volume, write, stream, error);
     if (!status && write && !counting->created)
         counting->first = volume;
     if (!status && write && volume >= counting->created)
@@ -38,14 +58,17 @@ static void counting_close(struct stream_store *store)
     (void)store; /* the caller's */
 }
 
-static void counting_init(struct counting_store *counting, struct stream_store *inner)
+static void counting_init(struct counting_store *counting, const struct job_end *target)
 {
+    struct stream_store *inner = target->store;
+
     counting->store = *inner;
     counting->store.open = counting_open;
     counting->store.remove = NULL;
     counting->store.free_space = counting_free_space;
     counting->store.close = counting_close;
     counting->inner = inner;
+    counting->is_pipe = target->is_pipe;
     counting->first = counting->created = 0;
 }
 
@@ -217,7 +240,7 @@ int job_capture(struct job *job, struct error *error)
     struct counting_store counting;
     int status;
 
-    counting_init(&counting, target->store);
+    counting_init(&counting, target);
     status = write_image(job, &counting, error);
     if (!status && (job->options->no_verify || target->is_pipe))
         job_message(job, MESSAGE_INFO, MESSAGE_NOT_READ_BACK, 0, target->store->name, NULL, 0, 0);

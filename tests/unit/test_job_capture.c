@@ -283,8 +283,8 @@ static void test_cancel(void **state)
     }
 }
 
-/* What is removed is what was made: a file that has the name of an image in volumes, but is none of them, stays. */
-static void test_cancel_in_volumes(void **state)
+/* An image in volumes beside a file of its name, and the other way round: nothing is made, nothing is lost. */
+static void test_volumes_and_file(void **state)
 {
     static struct lab lab;
     static struct job_result result;
@@ -293,16 +293,19 @@ static void test_cancel_in_volumes(void **state)
     lab_init(&lab, 2);
     struct lab_disk *source = lab_pc(&lab, "PC", DISK_BYTES, 512);
     struct job_request request = lab_capture_request(&lab, source);
+    for (unsigned other = 0; other < 2; other++) {
+        request.options.split = other ? 0 : 16 * 1024 * 1024;
+        memory_store_set(&lab.store, other, "kept", 4);
+        assert_int_equal(lab_run(&lab, &request, &result), -ERROR_EXISTS);
+        assert_true(lab.store.volumes[other].there);
+        assert_int_equal(lab.store.volumes[other].size, 4);
+        assert_false(lab.store.volumes[!other].there);
+        lab.store.volumes[other].there = false;
+    }
     request.options.split = 16 * 1024 * 1024;
-    memory_store_set(&lab.store, 0, "kept", 4);
     lab.cancel_after = 15;
     assert_int_equal(lab_run(&lab, &request, &result), -ERROR_CANCELLED);
-    assert_true(lab.store.volumes[0].there);
     assert_false(lab.store.volumes[1].there);
-    lab.cancel_after = LAB_NEVER;
-    lab.cancel = false;
-    assert_int_equal(lab_run(&lab, &request, &result), 0);
-    assert_true(lab.store.volumes[1].there);
     lab_disk_free(source);
     lab_free(&lab);
 }
@@ -331,7 +334,7 @@ int main(void)
         cmocka_unit_test(test_capture),    cmocka_unit_test_prestate(test_capture, &more_processors),
         cmocka_unit_test(test_plan),       cmocka_unit_test(test_space),
         cmocka_unit_test(test_unreadable), cmocka_unit_test(test_no_table),
-        cmocka_unit_test(test_cancel),     cmocka_unit_test(test_cancel_in_volumes),
+        cmocka_unit_test(test_cancel),     cmocka_unit_test(test_volumes_and_file),
         cmocka_unit_test(test_image_full), cmocka_unit_test(test_blank),
     };
 
