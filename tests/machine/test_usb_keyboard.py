@@ -41,9 +41,9 @@ def check_line(m, keys, expected):
     m.wait_for(r"^eidolon> ")
 
 
-def leave(m):
+def leave(m, code=0):
     m.type_text("exit\n", pause=0.06)
-    m.expect_exit(0)
+    m.expect_exit(code)
     assert "were not given back" not in m.log() and "does not let go" not in m.log(), m.log()
 
 
@@ -93,7 +93,7 @@ def test_escape_cancels_a_capture():
         m.wait_for(r"^error: cancelled")
         m.wait_for(r"exit code 7$")
         m.wait_for(r"^eidolon> ")
-        leave(m)
+        leave(m, 7)
 
 
 def test_keyboard_behind_hubs():
@@ -104,6 +104,17 @@ def test_keyboard_behind_hubs():
         m.add_usb_keyboard(port="2.1.3.2")
         start(m, 1)
         check_line(m, "behind three hubs", "behind three hubs")
+        leave(m)
+
+
+def test_full_speed_keyboard_on_another_controller():
+    with Machine(screen=True, ps2=False) as m:
+        m.add_xhci("nec-usb-xhci")
+        m.add_stick()
+        m.add_usb_keyboard(usb_version=1)
+        start(m, 1)
+        assert "keyboard QEMU" in m.log() and "USB Keyboard, 12 Mbit/s" in m.log(), m.log()
+        check_line(m, "full speed", "full speed")
         leave(m)
 
 
