@@ -2,7 +2,7 @@
 /*
  * What third-party libraries get instead of malloc, exit and friends.
  *
- * ports/ renames these symbols inside libext2fs, libcom_err, libe2p and libntfs-3g, on the machine and on the host alike.
+ * ports/ renames these symbols inside libext2fs, libcom_err, libe2p, libntfs-3g and libexfat, on the machine and on the host alike.
  * On a fiber, memory comes from the fiber's arena; outside of one, from the platform set by library_init(). Zeroing and
  * overflow rules are the C library's. library_exit() and library_abort() end the fiber (fiber_abandon); outside of a
  * fiber they abort the program.
