@@ -120,6 +120,9 @@ bool firmware_read_key(struct firmware *firmware, EFI_INPUT_KEY *key, UINT64 dea
 
 /* efi_keyboard.c: a key of our own keyboards that the firmware's console has not taken. false: there is none. */
 bool firmware_keyboard_read(struct firmware *firmware, EFI_INPUT_KEY *key);
+/* What we show to the firmware, for its check; only when started. */
+void firmware_keyboard_protocols(struct firmware *firmware, SIMPLE_INPUT_INTERFACE **simple,
+                                 EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL **extended);
 
 /* efi_processor.c. Any processor. */
 void processor_prepare(struct processor_state *saved);

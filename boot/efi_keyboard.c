@@ -363,6 +363,13 @@ bool firmware_keyboard_read(struct firmware *firmware, EFI_INPUT_KEY *key)
     return firmware->keyboard && !EFI_ERROR(read_simple(&firmware->keyboard->simple, key));
 }
 
+void firmware_keyboard_protocols(struct firmware *firmware, SIMPLE_INPUT_INTERFACE **simple,
+                                 EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL **extended)
+{
+    *simple = &firmware->keyboard->simple;
+    *extended = &firmware->keyboard->extended;
+}
+
 /* --- coming and going --- */
 
 static void fill(struct firmware_keyboard *keyboard)

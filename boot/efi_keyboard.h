@@ -33,4 +33,10 @@ const struct usb_keyboard_sink *machine_keyboard_sink(struct machine *machine);
 /* Has a key come from any of our keyboards since the start? Then they certainly work. */
 bool machine_keyboard_has_typed(struct machine *machine);
 
+/*
+ * For the self-check (efi_keyboard_check.c): what does not work, NULL when all does. *through_console: the firmware's console
+ * has taken our keyboards up; otherwise only this program reads them.
+ */
+const char *machine_keyboard_check(struct machine *machine, bool *through_console);
+
 #endif

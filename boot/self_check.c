@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "boot/efi_keyboard.h"
+
 #define WORKERS_MAX 64
 #define STEPS 20000000u
 #define FILE_BYTES (3u * 1024 * 1024 + 777)
@@ -317,6 +319,19 @@ static bool check_file(struct machine *machine, struct output *out)
     return report(out, "file on the stick", well, status ? error.detail : "");
 }
 
+/* --- keyboards: the text input that they are given to the firmware as --- */
+
+static bool check_keyboard(struct machine *machine, struct output *out)
+{
+    bool through_console = false;
+    const char *failure = machine_keyboard_check(machine, &through_console);
+
+    return report(out, "keyboard for the firmware", !failure,
+                  failure           ? failure
+                  : through_console ? "its console takes it"
+                                    : "its console does not take it, Eidolon reads it by itself");
+}
+
 bool self_check(struct machine *machine, struct output *out)
 {
     struct error error = {0};
@@ -332,6 +347,7 @@ bool self_check(struct machine *machine, struct output *out)
         if (disk->bus != BUS_FIRMWARE && strcmp(disk->driver, "firmware") != 0)
             well = check_events(machine, out, disk) && well;
     well = check_file(machine, out) && well;
+    well = check_keyboard(machine, out) && well;
     output_print(out, "self-check: %s\n", well ? "all is well" : "something is wrong");
     return well;
 }

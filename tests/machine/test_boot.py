@@ -84,6 +84,7 @@ def check_self_check(processors, *, command="self-check", boot_from_nvme=False):
         m.wait_for(r"^self-check: processors: ok, %d workers" % (processors - 1), timeout=90)
         m.expect_exit(0, timeout=90)
         assert "self-check: file on the stick: ok" in m.log() and "FAILED" not in m.log(), m.log()
+        assert "self-check: keyboard for the firmware: ok, its console takes it" in m.log(), m.log()
         assert "were not given back" not in m.log(), m.log()
         return m.log()
 
