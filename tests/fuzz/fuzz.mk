@@ -21,7 +21,7 @@ SOURCES := $(foreach room,$(ROOMS),$(wildcard $(room)/*.c $(room)/*/*.c $(room)/
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(basename $(SOURCES)))
 LIBRARIES := $(foreach name,zstd blake3 e2p com_err,$(PORTS)/lib/lib$(name).a)
 
-# libntfs-3g and libext2fs once more, so that the fuzzer sees which way an input takes in them: the same files as in the ports, with what
+# libntfs-3g, libext2fs and libexfat once more, so that the fuzzer sees which way an input takes in them: the same files as in the ports, with what
 # the ports configured.
 NTFS := build/sources/ntfs-3g
 EXT := build/sources/e2fsprogs
@@ -29,9 +29,12 @@ EXT_BUILD := build/ports/work/e2fsprogs-asan
 LIBRARY_FLAGS := -std=gnu11 -g -O1 -w -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address -DHAVE_CONFIG_H -D_GNU_SOURCE \
 	-D_FILE_OFFSET_BITS=64
 NTFS_FLAGS := -I$(PORTS)/include/ntfs-3g -Ibuild/ports/work/ntfs-3g-asan -I$(NTFS)/include/ntfs-3g
+EXFAT := build/sources/exfat
+EXFAT_FLAGS := -I$(PORTS)/include/exfat
 EXT_FLAGS := -I$(EXT_BUILD)/lib/ext2fs -I$(EXT_BUILD)/lib -I$(EXT)/lib -I$(EXT)/lib/ext2fs
 members = $(shell ar t $(PORTS)/lib/lib$(1).a)
-LIBRARY_OBJECTS := $(addprefix $(OUT)/ntfs-3g/,$(call members,ntfs-3g)) $(addprefix $(OUT)/ext2fs/,$(call members,ext2fs))
+LIBRARY_OBJECTS := $(addprefix $(OUT)/ntfs-3g/,$(call members,ntfs-3g)) $(addprefix $(OUT)/ext2fs/,$(call members,ext2fs)) \
+	$(addprefix $(OUT)/exfat/,$(call members,exfat))
 
 .PHONY: all
 all: $(foreach target,$(TARGETS),$(OUT)/fuzz_$(target))
@@ -56,6 +59,8 @@ $(OUT)/$(1)/%.o: $(2)/%.c $(PORTS)/lib/lib$(1).a
 	@objcopy --redefine-syms=ports/library-symbols $$@
 endef
 $(eval $(call library_rule,ntfs-3g,$(NTFS)/libntfs-3g,$(NTFS_FLAGS)))
+$(eval $(call library_rule,exfat,$(EXFAT)/libexfat,$(EXFAT_FLAGS)))
+$(OUT)/exfat/time.o: LIBRARY_FLAGS += -Dexfat_tzset=exfat_system_tzset
 $(eval $(call library_rule,ext2fs,$(EXT)/lib/ext2fs,$(EXT_FLAGS)))
 $(eval $(call library_rule,ext2fs,$(EXT_BUILD)/lib/ext2fs,$(EXT_FLAGS)))
 

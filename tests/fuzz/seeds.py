@@ -136,7 +136,7 @@ class Maker:
         self.shell(command)
         content = encode(path, flags, block, size)
         self.store(target, name, content)
-        if target in ("ext", "ntfs"):
+        if target in ("ext", "ntfs", "exfat"):
             self.store(target, name + "-write", bytes([REPAIR | NO_FILES | WRITE]) + content[1:])
 
     # --- file systems ---
