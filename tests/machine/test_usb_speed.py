@@ -21,8 +21,10 @@ def test_reads():
     take_precedence()
     with Machine(command="measure usb:UAS usb:BULK --json") as m:
         m.add_xhci(p2=8, p3=8)
+        # Not on the controller that the firmware measures: its driver meets an invalid opcode beside a UAS device.
+        second = m.add_xhci(p2=8, p3=8)
         m.add_stick()
-        m.add_uas(filled_disk(m, "uas", 64 * MIB), "UAS")
+        m.add_uas(filled_disk(m, "uas", 64 * MIB), "UAS", bus=second + ".0")
         m.add_usb_storage(filled_disk(m, "bulk", 64 * MIB), "BULK")
         m.start()
         m.expect_exit(0, timeout=120)
