@@ -674,6 +674,45 @@ static void keyboard_without_endpoint(void **state)
     usb_model_unplug(&device);
 }
 
+static void every_keyboard_of_a_device(void **state)
+{
+    struct usb_model_keyboard keyboard;
+    struct usb_model_bench *bench = bench_with(state, &keyboard);
+
+    usb_model_add_interface(&keyboard.device, 1, 0, USB_CLASS_HID, 0, 0);
+    usb_model_add_endpoint(&keyboard.device, 0x82, USB_ENDPOINT_INTERRUPT, 8, 10, 0, 0);
+    usb_model_add_interface(&keyboard.device, 2, 0, USB_CLASS_HID, USB_SUBCLASS_BOOT, USB_PROTOCOL_KEYBOARD);
+    usb_model_add_endpoint(&keyboard.device, 0x83, USB_ENDPOINT_INTERRUPT, 8, 10, 0, 0);
+    usb_model_add_interface(&keyboard.device, 3, 0, USB_CLASS_HID, USB_SUBCLASS_BOOT, 2); /* a mouse */
+    usb_model_add_endpoint(&keyboard.device, 0x84, USB_ENDPOINT_INTERRUPT, 8, 10, 0, 0);
+    start(bench, 2);
+    usb_model_unplug(&keyboard.device);
+    usb_model_bench_run(bench, NANOSECONDS_PER_SECOND);
+    assert_int_equal(bench->host.bus.keyboards, 0);
+    end(&keyboard);
+}
+
+/* A report in several packets, in one, and in one that has room for much more. */
+static void packets_of_every_size(void **state)
+{
+    static const uint8_t sizes[] = {1, 2, 3, 4, 7, 8, 9, 16, 64};
+    struct usb_model_bench *bench = *state;
+    struct usb_model_keyboard keyboard;
+
+    start(bench, 0);
+    for (unsigned i = 0; i < sizeof(sizes); i++) {
+        usb_model_keyboard_init(&keyboard, USB_SPEED_FULL);
+        /* The endpoint's descriptor is the last; wMaxPacketSize is at 4 of its 7 bytes. */
+        keyboard.device.configuration[keyboard.device.configuration_size - 3] = sizes[i];
+        usb_model_plug(&bench->host.ports[0], &keyboard.device);
+        usb_model_bench_run(bench, NANOSECONDS_PER_SECOND);
+        assert_int_equal(bench->host.bus.keyboards, 1);
+        check_types(bench, &keyboard);
+        end(&keyboard);
+        usb_model_bench_run(bench, NANOSECONDS_PER_SECOND);
+    }
+}
+
 static void stopped_at_any_moment(void **state)
 {
     struct usb_model_keyboard keyboard;
@@ -738,6 +777,8 @@ int main(void)
         WITH_BENCH(reports_cut_off),
         WITH_BENCH(reset_by_somebody_else),
         WITH_BENCH(keyboard_without_endpoint),
+        WITH_BENCH(every_keyboard_of_a_device),
+        WITH_BENCH(packets_of_every_size),
         WITH_BENCH(stopped_at_any_moment),
         WITH_BENCH(controller_dies),
     };
