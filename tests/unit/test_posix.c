@@ -9,7 +9,10 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <semaphore.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -270,6 +273,49 @@ static void an_image_has_its_size_and_no_room_behind_it(void **unused)
     free(bytes);
 }
 
+/* --- file systems --- */
+
+static long type_of_file_system; /* 0: as it is */
+
+/* In place of the C library's: file systems that this machine may not have. */
+int statfs(const char *file, struct statfs *status)
+{
+    long result = syscall(SYS_statfs, file, status);
+
+    if (result == 0 && type_of_file_system)
+        status->f_type = type_of_file_system;
+    return (int)result;
+}
+
+/* FAT keeps a file's size in 32 bits: images are cut below that, and only there. */
+static void no_file_is_too_large_for_its_file_system(void **unused)
+{
+    static const struct {
+        long type;
+        uint64_t most;
+    } cases[] = {{0, UINT64_MAX}, {MSDOS_SUPER_MAGIC, 0xffffffff}, {EXT4_SUPER_MAGIC, UINT64_MAX}};
+
+    (void)unused;
+    unlink(path);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct stream_store *store;
+        bool is_pipe;
+
+        type_of_file_system = cases[i].type;
+        assert_int_equal(posix_store_open(&loop, path, true, &store, &is_pipe, NULL), 0);
+        assert_int_equal(store->max_volume_bytes, cases[i].most);
+        store->close(store);
+    }
+    type_of_file_system = MSDOS_SUPER_MAGIC;
+    struct stream_store *store;
+    bool is_pipe;
+    assert_int_equal(posix_store_open(&loop, "-", true, &store, &is_pipe, NULL), 0);
+    if (is_pipe)
+        assert_int_equal(store->max_volume_bytes, UINT64_MAX);
+    store->close(store);
+    type_of_file_system = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +325,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_is_a_block_device, make_path, remove_path),
         cmocka_unit_test_setup_teardown(a_source_is_read_as_it_is_wherever_its_bytes_are, make_path, remove_path),
         cmocka_unit_test_setup_teardown(an_image_has_its_size_and_no_room_behind_it, make_path, remove_path),
+        cmocka_unit_test_setup_teardown(no_file_is_too_large_for_its_file_system, make_path, remove_path),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
