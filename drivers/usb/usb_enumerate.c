@@ -11,6 +11,7 @@
 #define REQUEST_ATTEMPTS 3
 #define CONFIGURATIONS_MAX 8
 #define STRING_TIMEOUT (1 * NANOSECONDS_PER_SECOND)
+#define FIRST_TIMEOUT (1 * NANOSECONDS_PER_SECOND) /* the others wait meanwhile */
 #define STRING_MAX 255
 /* USB 2.0, 9.2.6.3 */
 #define ADDRESS_RECOVERY_TIME (2 * NANOSECONDS_PER_MILLISECOND)
@@ -24,11 +25,12 @@ static int fail(struct usb_device *device, struct error *error, int status, cons
 static int get_descriptor(struct usb_device *device, uint8_t type, uint8_t index, void *data, uint16_t min,
                           uint16_t length)
 {
+    uint64_t timeout = device->addressing ? FIRST_TIMEOUT : USB_CONTROL_TIMEOUT;
     uint16_t value = (uint16_t)(type << 8 | index);
     int status = -ERROR_IO;
 
     for (unsigned attempt = 0; attempt < REQUEST_ATTEMPTS; attempt++) {
-        status = usb_control(device, USB_IN, USB_GET_DESCRIPTOR, value, 0, data, length, 0);
+        status = usb_control(device, USB_IN, USB_GET_DESCRIPTOR, value, 0, data, length, timeout);
         if (status == -ERROR_GONE || status == -ERROR_TIMEOUT)
             return status;
         if (status < 0)

@@ -15,7 +15,7 @@ void usb_port_changed(struct usb_hub *hub, unsigned port)
 {
     struct platform *platform = hub->bus->platform;
 
-    if (port > hub->ports)
+    if (!port || port > hub->ports)
         return;
     platform_hold_events(platform);
     usb_port_set(hub->changed, port);
@@ -35,11 +35,16 @@ static bool hub_leaving(const struct usb_hub *hub)
     return hub_lost(hub) || hub->bus->stopping;
 }
 
+/* Looked at in every turn of the loop, and nearly always in vain. Ports from 1: bit 0 stays clear. */
 static bool hub_has_changes(const struct usb_hub *hub, unsigned except)
 {
-    for (unsigned port = 1; port <= hub->ports; port++)
-        if (port != except && usb_port_test(hub->changed, port) && !usb_port_test(hub->held, port))
+    for (unsigned i = 0; i < sizeof(hub->changed) / sizeof(hub->changed[0]); i++) {
+        uint32_t changed = hub->changed[i] & ~hub->held[i];
+        if (except && except / 32 == i)
+            changed &= ~(1u << except % 32);
+        if (changed)
             return true;
+    }
     return false;
 }
 

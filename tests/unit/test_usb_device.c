@@ -733,6 +733,55 @@ static void stop_waits_for_drivers_but_not_for_ever(void **state)
     assert_int_equal(first->detaches, 1);
 }
 
+static int wait_for_ever(struct usb_test_driver *driver, struct usb_device *busy)
+{
+    (void)driver;
+    loop_delay(busy->bus->loop, 24 * 3600 * SECOND);
+    return -ERROR_TIMEOUT;
+}
+
+static void driver_that_never_ends_is_dropped(void **state)
+{
+    struct usb_model_bench *bench = *state;
+    struct usb_test_device other;
+
+    usb_test_device_init(&other, USB_SPEED_HIGH, "OTHER");
+    usb_model_add_interface(&other.model, 1, 0, USB_TEST_CLASS, 1, 0);
+    second->subclass = 1;
+    second->on_attach = wait_for_ever;
+    usb_model_plug(&bench->host.ports[2], &other.model);
+    usb_model_bench_settle(bench, 5);
+    assert_int_equal(second->attaches, 1);
+    assert_non_null(first->binding);
+    uint64_t start = platform_now(&bench->platform.platform);
+    usb_model_host_stop(&bench->host);
+    assert_true(platform_now(&bench->platform.platform) - start < 60 * SECOND);
+    assert_true(test_platform_logged(&bench->platform, "is dropped"));
+    assert_int_equal(first->goings, 1);
+    assert_int_equal(first->detaches, 1);
+    usb_model_unplug(&other.model);
+}
+
+/* It neither answers nor refuses; those beside it come up all the same, and soon. */
+static void deaf_device_costs_itself(void **state)
+{
+    struct usb_model_bench *bench = *state;
+    struct usb_test_device deaf;
+
+    usb_test_device_init(&deaf, USB_SPEED_HIGH, "DEAF");
+    deaf.model.bad_request = USB_GET_DESCRIPTOR;
+    deaf.model.bad_answer = USB_MODEL_NAK;
+    usb_model_plug(&bench->host.ports[0], &deaf.model);
+    usb_model_plug(&bench->host.ports[2], &device.model);
+    usb_model_bench_settle(bench, 2);
+    assert_int_equal(first->attaches, 1);
+    usb_model_bench_run(bench, 30 * SECOND);
+    assert_int_equal(bench->host.root.failures[1], 3);
+    assert_int_equal(bench->host.bus.device_count, 1);
+    usb_model_host_stop(&bench->host);
+    usb_model_unplug(&deaf.model);
+}
+
 static void dead_controller(void **state)
 {
     struct usb_model_bench *bench = *state;
@@ -848,6 +897,8 @@ int main(void)
         BENCH_TEST(stop_at_any_moment),
         BENCH_TEST(stop_of_a_frozen_bus_is_bounded),
         BENCH_TEST(stop_waits_for_drivers_but_not_for_ever),
+        BENCH_TEST(driver_that_never_ends_is_dropped),
+        BENCH_TEST(deaf_device_costs_itself),
         BENCH_TEST(dead_controller),
         BENCH_TEST(dead_controller_at_any_moment),
         BENCH_TEST(failing_host_operations),
