@@ -141,6 +141,50 @@ def test_keyboards_come_and_go():
         leave(m)
 
 
+def without_serial_line(m):
+    """Nobody can type but on USB."""
+    at = m.arguments.index("-serial")
+    m.arguments[at + 1] = "none"
+
+
+def test_the_only_keyboard():
+    with Machine(screen=True, ps2=False) as m:
+        without_serial_line(m)
+        m.add_stick()
+        m.add_usb_keyboard()
+        start(m, 1)
+        assert re.search(TAKEN + ", with the only keyboard", m.log()), m.log()
+        check_line(m, "the only one", "the only one")
+        leave(m)
+
+
+def test_a_controller_goes_back_with_the_only_keyboard():
+    """The keyboard is pulled while its controller changes hands, so there is none; plugged in again, it is the firmware's."""
+    with Machine(screen=True, ps2=False) as m:
+        without_serial_line(m)
+        m.add_stick()
+        keyboard = m.add_usb_keyboard()
+        m.start()
+        m.wait_for(r"^eidolon> ", timeout=60)
+        m.type_text("list io=native\n", pause=0.06)
+        m.wait_for(TAKEN + ", with the only keyboard", timeout=60)
+        m.unplug(keyboard)
+        m.wait_for(r"goes back to the firmware: no keyboard on it answers", timeout=60)
+        m.wait_for(r"exit code 0$", timeout=60)
+        m.wait_for(r"^eidolon> ")
+        m.qmp("device_add", driver="usb-kbd", id="another", bus="xhci.0")
+        for _ in range(20):  # until the firmware has found it
+            m.type_text("x", pause=0.3)
+            if m.log().endswith("x"):
+                break
+        m.send_key("esc")
+        m.wait_for(r"^eidolon> $")
+        m.type_text("list\n", pause=0.06)
+        m.wait_for(r"^usb:STICK$(.*\n)*?.*driver firmware(.*\n)*?.*exit code 0$")
+        m.wait_for(r"^eidolon> ")
+        leave(m)
+
+
 def test_the_firmware_has_its_keyboard_back():
     """From the firmware's shell, which is typed to before and after."""
     script = "@echo -off\nfs0:\\TOOLS\\EIDOLON.EFI\necho BACK\n"
