@@ -60,6 +60,18 @@ def begin(m, line):
     return GuestClock(m)
 
 
+def wait_until_moved(m, disk, counter, more, timeout=60):
+    """Until so many bytes more than now were read ("rd_bytes") or written ("wr_bytes")."""
+    def moved():
+        return next(stats["stats"][counter] for stats in m.qmp("query-blockstats", query_nodes=False) if stats.get("node-name") == "disk-" + disk)
+
+    start, end = moved(), time.monotonic() + timeout
+    while moved() < start + more:
+        if time.monotonic() > end:
+            m.fail("the disk does not move")
+        time.sleep(0.02)
+
+
 # -- pulled out ------------------------------------------------------------------------------------------------------------
 
 
@@ -72,7 +84,8 @@ def test_pulled_out_of_a_read():
             disk = add_usb(m, kind, source, "SOURCE", throttle={"bps_total": SLOW})
             m.start()
             clock = begin(m, "capture usb:SOURCE stick:/a.eid")
-            m.wait_for(r"^copying [1-9]", timeout=60)
+            m.wait_for(r"^copying", timeout=60)
+            wait_until_moved(m, disk, "rd_bytes", 2 * MIB)
             pulled = pull(m, clock, disk)
             check_soon(m, clock, pulled, 4)
             assert re.search(r"^error: source usb:SOURCE: .*(gone|unplugged|disappeared|no longer)", m.log(), re.MULTILINE), m.log()[-2000:]
@@ -107,7 +120,8 @@ def test_pulled_out_of_a_write():
             disk = add_usb(m, kind, target, "TARGET", throttle={"bps_total": SLOW})
             m.start()
             clock = begin(m, "restore stick:/pc.eid usb:TARGET --yes")
-            m.wait_for(r"^copying [1-9]", timeout=60)
+            m.wait_for(r"^copying", timeout=60)
+            wait_until_moved(m, disk, "wr_bytes", 2 * MIB)
             pulled = pull(m, clock, disk)
             check_soon(m, clock, pulled, 5)
             check_half_restored(target)
@@ -132,7 +146,8 @@ def test_pulled_out_under_an_image():
             m.wait_for(TAKEN)
             m.wait_for(r"^Plan", timeout=60)
             m.set_throttle(disk, bps_total=SLOW)
-            m.wait_for(r"^copying [1-9]", timeout=60)
+            m.wait_for(r"^copying", timeout=60)
+            wait_until_moved(m, disk, "wr_bytes", 2 * MIB)
             pulled = pull(m, clock, disk)
             check_soon(m, clock, pulled, 6)
             m.set_throttle(disk)
