@@ -17,6 +17,7 @@
 #define ARENA_LIMIT (96u * 1024 * 1024)
 #define OPERATION_LIMIT (15 * 60 * NANOSECONDS_PER_SECOND) /* policy: a segment on the slowest stick, with room */
 #define FILE_QUEUE 16
+#define TAIL_BYTES 4096u /* policy: a block of any disk, and of most file systems */
 
 enum operation_kind { DO_MOUNT, DO_UNMOUNT, DO_OPEN, DO_READ, DO_WRITE, DO_FLUSH, DO_CLOSE, DO_REMOVE };
 
@@ -57,6 +58,15 @@ struct volume_file {
     struct stream stream; /* first */
     struct volume_store *store;
     struct volume_operation queue[FILE_QUEUE];
+    /*
+     * Pieces of an image end anywhere. What is behind the last whole block waits here for the rest of its block, which would
+     * otherwise be read back and written twice, with the queue standing still meanwhile. Bytes [end - tail_size, end) of the
+     * file; when there are any, they begin a block.
+     */
+    uint64_t end;
+    size_t tail_size;
+    bool tail_waits; /* not written yet */
+    uint8_t tail[TAIL_BYTES];
     max_align_t state[]; /* ops' own */
 };
 
@@ -67,6 +77,86 @@ struct volume_file {
 static struct volume_store *writers;
 
 /* --- on the fiber --- */
+
+static int write_tail(struct volume_store *store, struct volume_file *file, struct error *error)
+{
+    int status = 0;
+
+    if (file->tail_waits)
+        status = store->ops->write(store->volume, file->state, file->end - file->tail_size, file->tail, file->tail_size,
+                                   error);
+    file->tail_waits = file->tail_waits && status < 0;
+    return status;
+}
+
+/* At the file's end: bytes that make the tail a whole block, whole blocks past it, and what becomes the tail. */
+static int append(struct volume_store *store, struct volume_file *file, const uint8_t *data, size_t size,
+                  struct error *error)
+{
+    const struct volume_file_ops *ops = store->ops;
+    size_t within = (size_t)(file->end % TAIL_BYTES), rest = TAIL_BYTES - within;
+    int status = 0;
+
+    if (within && rest <= size) {
+        if (file->tail_size) {
+            memcpy(file->tail + within, data, rest);
+            status = ops->write(store->volume, file->state, file->end - within, file->tail, TAIL_BYTES, error);
+        } else {
+            status = ops->write(store->volume, file->state, file->end, data, rest, error);
+        }
+        if (status < 0)
+            return status;
+        file->tail_size = 0;
+        file->tail_waits = false;
+        file->end += rest;
+        data += rest;
+        size -= rest;
+        within = 0;
+    }
+    rest = within ? 0 : size - size % TAIL_BYTES;
+    if (rest)
+        status = ops->write(store->volume, file->state, file->end, data, rest, error);
+    if (status < 0)
+        return status;
+    file->end += rest;
+    data += rest;
+    size -= rest;
+    if (within && !file->tail_size && size) /* the beginning of this block is not known here */
+        status = ops->write(store->volume, file->state, file->end, data, size, error);
+    else if (size) {
+        memcpy(file->tail + within, data, size);
+        file->tail_size = within + size;
+        file->tail_waits = true;
+    }
+    if (status == 0)
+        file->end += size;
+    return status;
+}
+
+static int write_file(struct volume_store *store, struct volume_file *file, const struct stream_request *request,
+                      struct error *error)
+{
+    int status;
+
+    if (request->offset == file->end)
+        return append(store, file, request->data, request->size, error);
+    status = write_tail(store, file, error);
+    if (status == 0)
+        status = store->ops->write(store->volume, file->state, request->offset, request->data, request->size, error);
+    file->tail_size = 0;
+    if (status == 0 && request->offset + request->size > file->end)
+        file->end = request->offset + request->size;
+    return status;
+}
+
+static int close_file(struct volume_store *store, struct volume_file *file, struct error *error)
+{
+    struct error late = {0};
+    int written = write_tail(store, file, error);
+    int closed = store->ops->close(store->volume, file->state, written < 0 ? &late : error);
+
+    return written < 0 ? written : closed;
+}
 
 static void carry_out(struct volume_store *store, struct volume_operation *operation)
 {
@@ -86,18 +176,23 @@ static void carry_out(struct volume_store *store, struct volume_operation *opera
         operation->status = ops->open(volume, file, operation->path, operation->write, &operation->size, error);
         break;
     case DO_READ:
+        operation->status = write_tail(store, operation->file, error);
+        if (operation->status < 0)
+            break;
         operation->status =
             ops->read(volume, file, request->offset, request->data, request->size, &operation->transferred, error);
         break;
     case DO_WRITE:
-        operation->status = ops->write(volume, file, request->offset, request->data, request->size, error);
+        operation->status = write_file(store, operation->file, request, error);
         operation->transferred = operation->status < 0 ? 0 : request->size;
         break;
     case DO_FLUSH:
-        operation->status = ops->flush(volume, file, error);
+        operation->status = write_tail(store, operation->file, error);
+        if (operation->status == 0)
+            operation->status = ops->flush(volume, file, error);
         break;
     case DO_CLOSE:
-        operation->status = ops->close(volume, file, error);
+        operation->status = close_file(store, operation->file, error);
         break;
     case DO_REMOVE:
         operation->status = ops->remove(volume, operation->path, error);

@@ -106,7 +106,7 @@ static void a_stuck_library_is_dropped_with_its_request(void **state)
     struct stream *stream;
     struct stream_request requests[3];
     struct error error = {0};
-    char data[16] = "";
+    char data[4096] = "";
 
     (void)state;
     test_platform_init(&test);
@@ -117,7 +117,7 @@ static void a_stuck_library_is_dropped_with_its_request(void **state)
     assert_int_equal(store->open(store, 0, true, &stream, &error), 0);
     for (unsigned i = 0; i < 3; i++) {
         requests[i] = (struct stream_request){
-            .operation = STREAM_WRITE, .offset = i * 16, .data = data, .size = 16, .done = count_end};
+            .operation = STREAM_WRITE, .offset = i * sizeof data, .data = data, .size = sizeof data, .done = count_end};
         assert_int_equal(stream_submit(stream, &requests[i]), 0);
     }
     assert_true(loop_wait(&loop, all_ended, NULL, deadline_after(&test.platform, 3600 * NANOSECONDS_PER_SECOND)));

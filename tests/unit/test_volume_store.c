@@ -178,6 +178,52 @@ static void test_kind(void **state)
     check_kind(*state);
 }
 
+/* Pieces of all sizes, flushed anywhere, and what was written written again: the file holds the last of each byte. */
+static void test_pieces(void **state)
+{
+    const size_t size = 300000;
+    uint8_t *bytes = malloc(size);
+
+    (void)state;
+    for (size_t i = 0; i < SOME; i++) {
+        const struct kind *kind = &kinds[some[i]];
+        struct test_volume volume;
+        struct stream_store *store;
+        struct stream *stream;
+        struct error error = {0};
+        uint8_t back[5000];
+        size_t transferred;
+
+        test_garbage(bytes, size, 77 + i);
+        make(&volume, kind, 16 * MIB);
+        store = open_store(&volume, kind, "pieces.eid", true);
+        ok(kind, store->open(store, 0, true, &stream, &error), &error);
+        for (size_t at = 0, length, turn = 0; at < size; at += length, turn++) {
+            length = (turn * turn * 37 + turn % 5) % 9000;
+            if (length > size - at)
+                length = size - at;
+            ok(kind, stream_write(stream, at, bytes + at, length, &error), &error);
+            if (turn % 3 == 0)
+                ok(kind, stream_flush(stream, &error), &error);
+            if (turn % 7 == 0 && at >= sizeof back) {
+                ok(kind, stream_read(stream, at + length - 4500, back, sizeof back, &transferred, &error), &error);
+                assert_int_equal(transferred, 4500);
+                assert_memory_equal(back, bytes + at + length - 4500, 4500);
+            }
+            if (turn % 11 == 0 && at > 3000) {
+                bytes[at - 1000]++;
+                ok(kind, stream_write(stream, at - 1000, bytes + at - 1000, 1, &error), &error);
+            }
+        }
+        ok(kind, stream_close(stream, &error), &error);
+        store->close(store);
+        assert_true(others_say_clean(&volume, kind, "image"));
+        assert_others_read(&volume, kind, "image", "pieces.eid", bytes, size);
+        test_volume_free(&volume);
+    }
+    free(bytes);
+}
+
 /* Several volumes of an image, removed again: the volume is as before. */
 static void test_remove(void **state)
 {
@@ -431,6 +477,7 @@ static void test_abandoned(void **state)
     struct stream *stream;
     struct stream_request requests[3] = {0};
     struct error error = {0};
+    uint8_t bytes[8192] = {0};
 
     (void)state;
     test_volume_init(&volume, MIB);
@@ -438,7 +485,8 @@ static void test_abandoned(void **state)
     assert_int_equal(volume_store_open(volume.device, &ops, "x", true, &store, &error), 0);
     assert_int_equal(store->open(store, 0, true, &stream, &error), 0);
     for (unsigned i = 0; i < 3; i++) {
-        requests[i] = (struct stream_request){.operation = STREAM_WRITE, .offset = i, .data = &volume, .size = 1};
+        requests[i] = (struct stream_request){
+            .operation = STREAM_WRITE, .offset = i * sizeof bytes, .data = bytes, .size = sizeof bytes};
         assert_int_equal(stream_submit(stream, &requests[i]), 0);
     }
     assert_int_equal(stream_flush(stream, &error), -ERROR_ABORTED);
@@ -503,16 +551,16 @@ static void test_hostile(void **state)
 int main(void)
 {
     char folder[PATH_MAX];
-    struct CMUnitTest tests[KINDS + 8] = {
+    struct CMUnitTest tests[KINDS + 9] = {
         cmocka_unit_test(test_remove),          cmocka_unit_test(test_full),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_ext_not_at_rest), cmocka_unit_test(test_queue),   cmocka_unit_test(test_gone),
-        cmocka_unit_test(test_abandoned),       cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_abandoned),       cmocka_unit_test(test_hostile), cmocka_unit_test(test_pieces),
     };
 
     if (!realpath("tests/support", folder))
         return 2;
     setenv("TESTS", folder, 1);
     for (size_t i = 0; i < KINDS; i++)
-        tests[8 + i] = (struct CMUnitTest){kinds[i].name, test_kind, NULL, NULL, (void *)&kinds[i]};
+        tests[9 + i] = (struct CMUnitTest){kinds[i].name, test_kind, NULL, NULL, (void *)&kinds[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
