@@ -155,6 +155,9 @@ static int endpoint_halt(struct xhci_endpoint *endpoint)
     struct xhci *xhci = endpoint->slot->xhci;
     unsigned code = XHCI_INVALID;
 
+    /* The controller never came to know it: Address Device has failed. */
+    if (endpoint_state(endpoint) == XHCI_ENDPOINT_DISABLED)
+        return 0;
     for (unsigned attempt = 0; attempt < STOP_ATTEMPTS; attempt++) {
         int result = xhci_command_run(xhci, endpoint_command(endpoint, XHCI_TRB_STOP_ENDPOINT), &code, NULL);
         if (!result)
