@@ -8,7 +8,7 @@ BUILD ?= build
 PORTS ?= build/ports/asan
 CLANG ?= clang
 OUT := $(BUILD)/fuzz
-TARGETS := image partition fat exfat ext ntfs swap_recognise command
+TARGETS := image partition fat exfat ext ntfs swap_recognise command usb
 
 SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 # What gcc calls __SANITIZE_ADDRESS__ tells the core to announce its fibers' stacks.
@@ -17,7 +17,7 @@ FLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-common -I. -I$(OUT) -isys
 
 ROOMS := core fs ui
 SOURCES := $(foreach room,$(ROOMS),$(wildcard $(room)/*.c $(room)/*/*.c $(room)/*.S)) $(wildcard tests/fuzz/*.c) \
-	tests/support/test_platform.c tests/support/memory_store.c
+	tests/support/test_platform.c tests/support/memory_store.c drivers/usb/usb_descriptor.c
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(basename $(SOURCES)))
 LIBRARIES := $(foreach name,zstd blake3 e2p com_err,$(PORTS)/lib/lib$(name).a)
 

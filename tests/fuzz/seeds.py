@@ -284,11 +284,38 @@ class Maker:
                 file.write('"%s"\n' % word)
 
 
+    # --- USB descriptors ---
+
+    def usb(self):
+        def endpoint(address, kind, packet, interval=0, companion=None, pipe=0):
+            text = struct.pack("<BBBBHB", 7, 5, address, kind, packet, interval)
+            text += struct.pack("<BBBBH", 6, 0x30, *companion) if companion else b""
+            return text + (bytes([4, 0x24, pipe, 0]) if pipe else b"")
+
+        def interface(number, alternate, kind, *endpoints):
+            return bytes([9, 4, number, alternate, len(endpoints), *kind, 0]) + b"".join(endpoints)
+
+        def configuration(*interfaces):
+            text = b"".join(interfaces)
+            return struct.pack("<BBHBBBBB", 9, 2, 9 + len(text), 1, 1, 0, 0x80, 50) + text
+
+        storage, uas = (8, 6, 0x50), (8, 6, 0x62)
+        self.store("usb", "disk", b"\4" + configuration(
+            interface(0, 0, storage, endpoint(0x81, 2, 1024, 0, (15, 0, 0)), endpoint(2, 2, 1024, 0, (15, 0, 0))),
+            interface(0, 1, uas, endpoint(4, 2, 1024, 0, (0, 0, 0), 1), endpoint(0x83, 2, 1024, 0, (0, 5, 0), 2),
+                      endpoint(0x81, 2, 1024, 0, (15, 5, 0), 3), endpoint(2, 2, 1024, 0, (15, 5, 0), 4))))
+        self.store("usb", "hub", b"\3" + configuration(interface(0, 0, (9, 0, 1), endpoint(0x81, 3, 1, 12)),
+                                                       interface(0, 1, (9, 0, 2), endpoint(0x81, 3, 1, 12))))
+        self.store("usb", "keyboard", b"\2" + configuration(interface(0, 0, (3, 1, 1), bytes([9, 0x21, 0x11, 1, 0, 1, 0x22, 63, 0]),
+                                                                      endpoint(0x81, 3, 8, 10))))
+        self.store("usb", "string", b"\x80" + bytes([22, 3]) + "0123456789".encode("utf-16-le"))
+
+
 def main():
     folder = os.path.abspath(sys.argv[1])
     maker = Maker(folder)
     try:
-        for part in (maker.fat, maker.exfat, maker.ext, maker.ntfs, maker.recognise, maker.partition, maker.command):
+        for part in (maker.fat, maker.exfat, maker.ext, maker.ntfs, maker.recognise, maker.partition, maker.command, maker.usb):
             part()
     finally:
         shutil.rmtree(maker.work)
