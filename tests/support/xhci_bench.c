@@ -131,8 +131,22 @@ static void probe_detach(struct usb_binding *binding)
     platform_release(binding->device->bus->platform, probe);
 }
 
-static const struct usb_driver probe_driver = {
-    .name = "probe", .matches = probe_matches, .attach = probe_attach, .detach = probe_detach};
+static void probe_service(struct usb_binding *binding)
+{
+    struct xhci_bench *bench = binding->device->bus->keys->context;
+
+    if (!bench->call.call)
+        return;
+    bench->call.result = bench->call.call(bench->call.context);
+    bench->call.call = NULL;
+    bench->call.ended = true;
+}
+
+static const struct usb_driver probe_driver = {.name = "probe",
+                                               .matches = probe_matches,
+                                               .attach = probe_attach,
+                                               .service = probe_service,
+                                               .detach = probe_detach};
 
 const struct usb_driver *const xhci_probe_drivers[] = {&probe_driver, NULL};
 
@@ -280,6 +294,11 @@ struct block_device *xhci_bench_disk(struct xhci_bench *bench, const char *name,
 
 int xhci_bench_call(struct xhci_bench *bench, int (*call)(void *context), void *context)
 {
-    return fiber_call(&bench->loop, "test", FIBER_STACK_DEFAULT, 1 << 20,
-                      deadline_after(&bench->platform.platform, 60 * NANOSECONDS_PER_SECOND), call, context);
+    bench->call.call = call;
+    bench->call.context = context;
+    bench->call.ended = false;
+    usb_attention(xhci_probe_in(bench)->device);
+    bool ended = loop_wait_flag(&bench->loop, &bench->call.ended,
+                                deadline_after(&bench->platform.platform, 60 * NANOSECONDS_PER_SECOND));
+    return ended ? bench->call.result : -ERROR_TIMEOUT;
 }

@@ -34,6 +34,12 @@ struct xhci_bench {
     struct error error;
     struct usb_keyboard_sink keys;
     unsigned typed_count;
+    struct {
+        int (*call)(void *context);
+        void *context;
+        int result;
+        bool ended;
+    } call;               /* xhci_bench_call() */
     struct buffer buffer; /* 4 MiB and a page */
     /* Devices for the tests' use: those that were initialized are ended by the teardown. */
     struct xhci_probe probe;
@@ -59,7 +65,7 @@ extern const struct usb_driver *const xhci_probe_drivers[];
 /* The endpoints of a probe that is at work; NULL: none is. */
 struct usb_endpoint *xhci_probe_in(struct xhci_bench *bench);
 struct usb_endpoint *xhci_probe_out(struct xhci_bench *bench);
-/* Calls call(context) on a fiber, as what waits must be. Its result; -ERROR_TIMEOUT after 60 s. */
+/* Calls call(context) on the probe's fiber, as what waits must be. Its result; -ERROR_TIMEOUT after 60 s. */
 int xhci_bench_call(struct xhci_bench *bench, int (*call)(void *context), void *context);
 
 #endif
