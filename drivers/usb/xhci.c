@@ -388,6 +388,9 @@ void xhci_detach(struct xhci *xhci)
     usb_bus_stop(&xhci->bus);
     xhci->running = false;
     loop_remove(xhci->loop, &xhci->bus.pollable);
+    if (xhci->strange_events) /* some controllers tell twice of a short packet */
+        platform_log(xhci->platform, LOG_DEBUG, "%s: %u events belonged to nothing", xhci->bus.name,
+                     xhci->strange_events);
     controller_stop(xhci);
     /* A device that the bus could not close has nothing in flight any more. */
     for (unsigned i = 1; i < 256; i++)

@@ -84,7 +84,6 @@ int xhci_read_capabilities(struct xhci *xhci, struct error *error)
     if (xhci->slot_count > XHCI_SLOTS_MAX)
         xhci->slot_count = XHCI_SLOTS_MAX;
     xhci->port_count = XHCI_HCSPARAMS1_PORTS(structure);
-    xhci->interrupters = XHCI_HCSPARAMS1_INTERRUPTERS(structure);
     xhci->scratchpads = XHCI_HCSPARAMS2_SCRATCHPADS(limits);
     xhci->context_size = parameters & XHCI_HCCPARAMS1_CSZ ? 64 : 32;
     xhci->power_control = parameters & XHCI_HCCPARAMS1_PPC;

@@ -67,7 +67,7 @@ void xhci_context_again(struct xhci_slot *slot)
     unsigned highest = 1;
 
     for (unsigned i = 2; i <= XHCI_ENDPOINTS; i++)
-        if (slot->endpoints[i])
+        if (slot->endpoints[i] && !slot->endpoints[i]->closing)
             highest = i;
     to->info = (from->info & ~XHCI_SLOT_ENTRIES_MASK) | XHCI_SLOT_ENTRIES(highest);
     to->port = from->port;

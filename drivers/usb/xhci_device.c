@@ -154,8 +154,7 @@ static void endpoints_end(struct xhci_slot *slot, int status)
         struct xhci_endpoint *endpoint = slot->endpoints[i];
         if (!endpoint)
             continue;
-        endpoint->endpoint->host = NULL;
-        endpoint->endpoint->open = false;
+        xhci_endpoint_leave(endpoint);
         bool queued = false;
         for (unsigned j = 0; j < endpoint->ring_count; j++)
             queued |= endpoint->rings[j].first != NULL;
@@ -185,8 +184,7 @@ int xhci_device_reset(struct usb_device *device)
     slot->addressed = false;
     for (unsigned i = 2; i <= XHCI_ENDPOINTS; i++) {
         if (slot->endpoints[i])
-            xhci_endpoint_free(slot->endpoints[i]);
-        slot->endpoints[i] = NULL;
+            xhci_endpoint_remove(slot->endpoints[i]);
     }
     result = xhci_endpoint_reset(&device->control);
     if (!result && control->max_packet != device->control.max_packet)

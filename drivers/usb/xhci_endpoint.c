@@ -162,6 +162,9 @@ static int endpoint_halt(struct xhci_endpoint *endpoint)
         int result = xhci_command_run(xhci, endpoint_command(endpoint, XHCI_TRB_STOP_ENDPOINT), &code, NULL);
         if (!result)
             return 0;
+        /* Not set up, or no more: nothing moves on it. */
+        if (code == XHCI_ENDPOINT_NOT_ENABLED || code == XHCI_SLOT_NOT_ENABLED)
+            return 0;
         if (code != XHCI_CONTEXT_STATE_ERROR)
             break;
         if (endpoint_state(endpoint) != XHCI_ENDPOINT_RUNNING)
@@ -194,12 +197,12 @@ int xhci_endpoint_rewind(struct xhci_endpoint *endpoint)
 
     for (unsigned i = 0; i < endpoint->ring_count; i++) {
         struct xhci_ring *ring = &endpoint->rings[i];
-        if (!ring->touched)
+        if (!ring->strayed)
             continue;
         int result = xhci_command_run(xhci, dequeue_command(endpoint, ring), NULL, NULL);
         if (result)
             return result;
-        ring->touched = ring->first;
+        ring->strayed = false;
     }
     return 0;
 }
@@ -245,17 +248,37 @@ static int endpoint_check(const struct xhci_slot *slot, const struct usb_endpoin
     return 0;
 }
 
-static void endpoint_detach(struct xhci_endpoint *endpoint)
+void xhci_endpoint_leave(struct xhci_endpoint *endpoint)
 {
-    endpoint->endpoint->host = NULL;
-    endpoint->endpoint->open = false;
+    endpoint->closing = true;
+    if (endpoint->endpoint) {
+        endpoint->endpoint->host = NULL;
+        endpoint->endpoint->open = false;
+    }
+    endpoint->endpoint = NULL;
 }
 
-/* Takes it out of the slot. Its transfers have ended. */
-static void endpoint_drop(struct xhci_endpoint *endpoint)
+void xhci_endpoint_remove(struct xhci_endpoint *endpoint)
 {
     endpoint->slot->endpoints[endpoint->index] = NULL;
     xhci_endpoint_free(endpoint);
+}
+
+/* Makes it and describes it to the controller. */
+static int endpoint_prepare(struct xhci_slot *slot, struct usb_endpoint *usb, struct xhci_input_control *input)
+{
+    int result = endpoint_check(slot, usb);
+    if (result)
+        return result;
+    struct xhci_endpoint *endpoint = xhci_endpoint_create(slot, usb, usable_streams(slot->xhci, usb));
+    if (!endpoint)
+        return -ERROR_NO_MEMORY;
+    slot->endpoints[endpoint->index] = endpoint;
+    xhci_context_endpoint(endpoint);
+    input->add |= 1u << endpoint->index;
+    /* While the controller is asked, a fiber may be dropped, and the driver's memory with it. */
+    endpoint->endpoint = NULL;
+    return 0;
 }
 
 int xhci_endpoints_open(struct usb_device *device, struct usb_endpoint *endpoints, unsigned count)
@@ -267,28 +290,19 @@ int xhci_endpoints_open(struct usb_device *device, struct usb_endpoint *endpoint
     struct xhci_input_control *input = xhci_input_begin(slot);
     int result = 0;
     unsigned made = 0;
-    for (; made < count && !result; made++) {
-        struct usb_endpoint *usb = &endpoints[made];
-        result = endpoint_check(slot, usb);
-        if (result)
-            break;
-        struct xhci_endpoint *endpoint = xhci_endpoint_create(slot, usb, usable_streams(slot->xhci, usb));
-        if (!endpoint) {
-            result = -ERROR_NO_MEMORY;
-            break;
-        }
-        slot->endpoints[endpoint->index] = endpoint;
-        xhci_context_endpoint(endpoint);
-        input->add |= 1u << endpoint->index;
+    while (made < count && !result) {
+        result = endpoint_prepare(slot, &endpoints[made], input);
+        made += !result;
     }
     if (!result)
         result = configure(slot, input);
     for (unsigned i = 0; i < made; i++) {
         struct xhci_endpoint *endpoint = slot->endpoints[endpoint_index(&endpoints[i])];
         if (result) {
-            endpoint_drop(endpoint);
+            xhci_endpoint_remove(endpoint);
             continue;
         }
+        endpoint->endpoint = &endpoints[i];
         endpoints[i].host = endpoint;
         endpoints[i].open = true;
         endpoints[i].streams = (uint16_t)(endpoint->stream_array_size ? endpoint->ring_count : 0);
@@ -308,15 +322,9 @@ void xhci_endpoints_close(struct usb_device *device, struct usb_endpoint *endpoi
         if (!endpoint || endpoint->index < 2)
             continue;
         drop |= 1u << endpoint->index;
-        endpoint_detach(endpoint); /* nothing new from here on */
+        xhci_endpoint_leave(endpoint); /* nothing new from here on */
         xhci_endpoint_stop(endpoint, -ERROR_ABORTED);
     }
-    struct xhci_endpoint *dropped[XHCI_ENDPOINTS + 1] = {0};
-    for (unsigned i = 2; i <= XHCI_ENDPOINTS; i++)
-        if (drop & 1u << i) {
-            dropped[i] = slot->endpoints[i];
-            slot->endpoints[i] = NULL;
-        }
     int result = 0;
     if (drop && !slot->xhci->dead) {
         struct xhci_input_control *input = xhci_input_begin(slot);
@@ -324,11 +332,12 @@ void xhci_endpoints_close(struct usb_device *device, struct usb_endpoint *endpoi
         result = configure(slot, input);
     }
     for (unsigned i = 2; i <= XHCI_ENDPOINTS; i++) {
-        if (!dropped[i])
+        struct xhci_endpoint *endpoint = drop & 1u << i ? slot->endpoints[i] : NULL;
+        if (!endpoint)
             continue;
         if (result && !slot->xhci->dead) /* still the controller's: not used again */
-            dropped[i]->memory.pages = dropped[i]->stream_array.pages = 0;
-        xhci_endpoint_free(dropped[i]);
+            endpoint->memory.pages = endpoint->stream_array.pages = 0;
+        xhci_endpoint_remove(endpoint);
     }
 }
 
@@ -356,7 +365,7 @@ static int endpoint_begin_anew(struct xhci_endpoint *endpoint)
     xhci_context_endpoint(endpoint);
     result = configure(endpoint->slot, input);
     for (unsigned i = 0; i < endpoint->ring_count && !result; i++)
-        endpoint->rings[i].touched = endpoint->rings[i].first;
+        endpoint->rings[i].strayed = false;
     return result;
 }
 

@@ -75,7 +75,7 @@ struct xhci_ring {
     /* Of transfer rings: */
     struct xhci_endpoint *endpoint;
     uint16_t stream;
-    bool touched;                       /* something was queued since the dequeue pointer was last set */
+    bool strayed; /* the controller stands within a transfer that has ended: it is to be told where to go on */
     struct usb_transfer *first, **last; /* in order */
 };
 
@@ -126,7 +126,7 @@ enum xhci_recovery { XHCI_RECOVERY_NONE, XHCI_RECOVERY_RESET, XHCI_RECOVERY_DEQU
 
 struct xhci_endpoint {
     struct xhci_slot *slot;
-    struct usb_endpoint *endpoint; /* valid until it is closed */
+    struct usb_endpoint *endpoint; /* NULL: not open */
     unsigned index;                /* device context index: 1 to 31 */
     enum usb_endpoint_type type;
     bool in;
@@ -139,6 +139,7 @@ struct xhci_endpoint {
     unsigned ring_count;
 
     bool halted;   /* nothing moves before endpoint_reset() */
+    bool closing;  /* not to be part of the slot any more */
     bool stopping; /* no doorbells: it is being stopped or set up */
     /* Endpoint 0 gets well by itself, with commands that nobody waits for. */
     enum xhci_recovery recovery;
@@ -176,7 +177,7 @@ struct xhci {
     uint32_t quirks;
     uint16_t version;
     uint64_t operational, runtime, doorbells; /* offsets */
-    unsigned slot_count, port_count, interrupters;
+    unsigned slot_count, port_count;
     unsigned context_size; /* bytes: 32 or 64 */
     unsigned scratchpads;
     unsigned stream_array_max; /* entries; 0: no streams */
@@ -293,6 +294,10 @@ void xhci_slot_free(struct xhci_slot *slot);
 /* Rings for an endpoint; `streams` are wanted, fewer may come. NULL: no memory. */
 struct xhci_endpoint *xhci_endpoint_create(struct xhci_slot *slot, struct usb_endpoint *endpoint, unsigned streams);
 void xhci_endpoint_free(struct xhci_endpoint *endpoint);
+/* The bus has it no more: nothing is submitted from here on. */
+void xhci_endpoint_leave(struct xhci_endpoint *endpoint);
+/* Takes it out of its slot and frees it; transfers must have ended. */
+void xhci_endpoint_remove(struct xhci_endpoint *endpoint);
 /* Waits. Nothing moves any more, all transfers have ended with `status`. An error: the controller has died. */
 int xhci_endpoint_stop(struct xhci_endpoint *endpoint, int status);
 /* Waits. After a stop: the controller goes on with what was submitted since. */

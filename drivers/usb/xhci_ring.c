@@ -102,7 +102,7 @@ void xhci_ring_init(struct xhci_ring *ring, void *trbs, uint64_t address, unsign
     ring->link_flags = link_flags;
     ring->first = NULL;
     ring->last = &ring->first;
-    ring->touched = false;
+    ring->strayed = false;
     memset(trbs, 0, (size_t)pages * XHCI_PAGE);
 }
 

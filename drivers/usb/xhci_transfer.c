@@ -145,7 +145,6 @@ int xhci_submit(struct usb_transfer *transfer)
         transfer->moved = 0;
         *ring->last = transfer;
         ring->last = &transfer->next;
-        ring->touched = true;
         transfer->host_data[TD_FIRST] = xhci_ring_put(ring, trbs, count);
         transfer->host_data[TD_LAST] = transfer->host_data[TD_FIRST] + count - 1;
         transfer->host_data[TD_MOVED] = endpoint->type == USB_ENDPOINT_CONTROL ? transfer->length : 0;
@@ -186,6 +185,7 @@ void xhci_endpoint_end(struct xhci_endpoint *endpoint, int status)
         for (const struct usb_transfer *transfer = ring->first; transfer; transfer = transfer->next)
             count++;
         bool control = endpoint->type == USB_ENDPOINT_CONTROL;
+        ring->strayed |= count > 0;
         while (count--)
             transfer_end(ring, status, control ? 0 : (size_t)ring->first->host_data[TD_MOVED], XHCI_STOPPED, false);
     }
@@ -261,6 +261,7 @@ static void transfer_failed(struct xhci_ring *ring, unsigned index, unsigned cod
 
     /* Before done(), which may submit. */
     endpoint->halted = true;
+    ring->strayed = true;
     if (endpoint->type == USB_ENDPOINT_CONTROL)
         xhci_endpoint_recover(endpoint);
     transfer_end(ring, status, moved, code, false);
