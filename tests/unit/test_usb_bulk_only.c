@@ -584,6 +584,78 @@ static void failures_with_stalls_as_the_standard_allows(void **state)
     assert_int_equal(fixture->disk.storage_resets, 0);
 }
 
+/* Devices that end their data in their own ways: what stands in front of the model's endpoint. */
+static struct {
+    const struct usb_model_operations *model;
+    bool skips_empty;  /* no data: the status comes at once, in place of it */
+    bool always_empty; /* an empty packet stands before each status */
+    bool empty_given;
+    unsigned times;
+} manners;
+
+static int mannered_in(struct usb_model_device *device, uint8_t address, unsigned stream, uint8_t *data, size_t max)
+{
+    bool status_room = max == 13;
+
+    if (manners.always_empty && status_room && !manners.empty_given) {
+        manners.empty_given = true;
+        manners.times++;
+        return 0;
+    }
+    int moved = manners.model->in(device, address, stream, data, max);
+    if (moved == 0 && manners.skips_empty && !status_room) {
+        manners.times++;
+        moved = manners.model->in(device, address, stream, data, max);
+    }
+    manners.empty_given = manners.empty_given && moved < 0;
+    return moved;
+}
+
+static struct block_device *mannered_disk(struct fixture *fixture)
+{
+    static struct usb_model_operations operations;
+
+    make(fixture, USB_SPEED_HIGH, 1);
+    manners.model = fixture->disk.device.operations;
+    manners.skips_empty = manners.always_empty = manners.empty_given = false;
+    manners.times = 0;
+    operations = *manners.model;
+    operations.in = mannered_in;
+    fixture->disk.device.operations = &operations;
+    struct block_device *device = plug_and_find(fixture);
+    usb_model_unit_number(unit_of(fixture));
+    return device;
+}
+
+static void a_status_in_place_of_data(void **state)
+{
+    struct fixture *fixture = *state;
+    struct block_device *device = mannered_disk(fixture);
+    manners.skips_empty = true;
+    unit_of(fixture)->bad_lba = 0;
+    unit_of(fixture)->bad_count = 1;
+    assert_int_equal(run(fixture, device, BLOCK_READ, 0, 8), -ERROR_MEDIUM);
+    assert_true(manners.times > 0);
+    assert_int_equal(fixture->disk.storage_resets, 0);
+    assert_int_equal(run(fixture, device, BLOCK_READ, 8, 8), 0);
+}
+
+static void an_empty_packet_before_the_status(void **state)
+{
+    struct fixture *fixture = *state;
+    struct block_device *device = mannered_disk(fixture);
+    manners.always_empty = true;
+    submit_reads(fixture, device, 4);
+    wait_all(fixture, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(fixture->requests[i].status, 0);
+        check_numbered(fixture, i);
+    }
+    assert_int_equal(run(fixture, device, BLOCK_WRITE, 0, 8), 0);
+    assert_true(manners.times >= 5);
+    assert_int_equal(fixture->disk.storage_resets, 0);
+}
+
 /* --- hangs --- */
 
 static uint64_t now(struct fixture *fixture)
@@ -823,6 +895,8 @@ int main(void)
         TEST(busy_aborted_and_attention_pass),
         TEST(faults_on_the_wire_pass),
         TEST(failures_with_stalls_as_the_standard_allows),
+        TEST(a_status_in_place_of_data),
+        TEST(an_empty_packet_before_the_status),
         TEST(a_hang_ends_at_the_deadline),
         TEST(a_hard_hang_needs_the_port),
         TEST(a_hang_for_ever_costs_the_disk),
