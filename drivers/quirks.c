@@ -79,19 +79,35 @@ uint32_t quirks_find(const struct pci_device *device, bool log)
 
 static const char uas_fails[] = "its UAS hangs or loses commands under load; bulk-only works";
 
+static const char wrong_residue[] = "the residue in the status wrapper is wrong";
+static const char small_buffer[] = "data is lost in transfers above 32 KiB, and the residue is wrong";
+static const char one_too_many[] = "its capacity counts one block too many";
+
 static const struct usb_quirk_entry usb_quirk_table[] = {
     {0x174c, 0x5106, 0, 0xffff, USB_QUIRK_NO_UAS,
      "the ASM1051 announces UAS, but its streams do not work"}, /* ASMedia ASM1051 */
     {0x174c, 0x55aa, 0, 0xffff, USB_QUIRK_NO_UAS_32_STREAMS,
      "the ASM1051 calls itself like the ASM1053 and ASM1153, which work; it has 32 streams, and they do not"},
-    {0x2537, 0x1068, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails},                      /* Norelsys NS1068 */
-    {0x4971, 0x1012, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails},                      /* Hitachi G-Technology */
-    {0x0b05, 0x1932, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails},                      /* ASUS external disk */
-    {0x090c, 0x2000, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails},                      /* Hiksemi external disk */
-    {0x17ef, 0x3899, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails},                      /* Lenovo Thinkplus */
-    {0x0bc2, 0x331a, 0, 0xffff, USB_QUIRK_NO_REPORT_LUNS, "REPORT LUNS hangs it"}, /* Seagate Expansion Desk */
-    {0x13fd, 0x3940, 0, 0xffff, USB_QUIRK_IGNORE_RESIDUE,
-     "the residue in the status wrapper is wrong"},                              /* Initio INIC-3069 */
+    {0x2537, 0x1068, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails}, /* Norelsys NS1068 */
+    {0x4971, 0x1012, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails}, /* Hitachi G-Technology */
+    {0x0b05, 0x1932, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails}, /* ASUS external disk */
+    {0x090c, 0x2000, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails}, /* Hiksemi external disk */
+    {0x17ef, 0x3899, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails}, /* Lenovo Thinkplus */
+    {0x0781, 0x55e8, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails}, /* SanDisk portable SSD */
+    {0x0bc2, 0x2321, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails}, /* Seagate Expansion */
+    {0x357d, 0x7788, 0, 0xffff, USB_QUIRK_NO_UAS, uas_fails}, /* JMicron JMS566 */
+    {0x0984, 0x0301, 0x0128, 0x0128, USB_QUIRK_NO_UAS,
+     "with UAS it answers commands with its own status signature instead of data"}, /* Apricorn */
+    {0x0bc2, 0x331a, 0, 0xffff, USB_QUIRK_NO_REPORT_LUNS, "REPORT LUNS hangs it"},  /* Seagate Expansion Desk */
+    {0x13fd, 0x3940, 0x0309, 0x0309, USB_QUIRK_IGNORE_RESIDUE, wrong_residue},      /* Initio INIC-3069 */
+    {0x152d, 0x2329, 0x0100, 0x0100, USB_QUIRK_IGNORE_RESIDUE, wrong_residue},      /* JMicron JM20329 */
+    {0x05e3, 0x0701, 0, 0xffff, USB_QUIRK_TRANSFER_32K | USB_QUIRK_IGNORE_RESIDUE, small_buffer}, /* Genesys GL811 */
+    {0x05e3, 0x0702, 0, 0xffff, USB_QUIRK_TRANSFER_32K | USB_QUIRK_IGNORE_RESIDUE, small_buffer}, /* Genesys GL811E */
+    {0x05ac, 0x1202, 0, 0xffff, USB_QUIRK_CAPACITY_PLUS_ONE, one_too_many},                       /* Apple iPod */
+    {0x05ac, 0x1203, 0, 0xffff, USB_QUIRK_CAPACITY_PLUS_ONE, one_too_many},                       /* Apple iPod */
+    {0x05ac, 0x1204, 0, 0xffff, USB_QUIRK_CAPACITY_PLUS_ONE, one_too_many},                       /* Apple iPod */
+    {0x05ac, 0x1205, 0, 0xffff, USB_QUIRK_CAPACITY_PLUS_ONE, one_too_many},                       /* Apple iPod */
+    {0x05ac, 0x120a, 0, 0xffff, USB_QUIRK_CAPACITY_PLUS_ONE, one_too_many},                       /* Apple iPod */
     {0x059f, 0x105f, 0, 0xffff, USB_QUIRK_NO_WRITE_SAME, "WRITE SAME hangs it"}, /* LaCie 2Big Quadra */
     {0x059f, 0x1061, 0, 0xffff, USB_QUIRK_NO_WRITE_SAME, "WRITE SAME hangs it"}, /* LaCie Rugged */
 };
