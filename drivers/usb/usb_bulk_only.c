@@ -180,13 +180,26 @@ static void clear_stall(struct bulk_only *bulk)
     bulk_only_status_next(bulk);
 }
 
+/* Gone while a command is waited for: its transfers are taken back, so that it can end. */
+static void end_for_good(struct bulk_only *bulk)
+{
+    quiet(bulk, bulk->in);
+    quiet(bulk, bulk->out);
+    if (!bulk->moving)
+        bulk_only_end_all(bulk, -ERROR_GONE, -ERROR_GONE);
+}
+
 static void bulk_only_service(struct scsi_transport *transport)
 {
     struct bulk_only *bulk = bulk_only_of(transport);
 
     transport->wants_service = false;
-    if (transport->dead || bulk->recovering)
+    if (bulk->recovering)
         return;
+    if (transport->dead) {
+        end_for_good(bulk);
+        return;
+    }
     bool stalled = bulk->stage == BULK_ONLY_DATA_STALLED || bulk->stage == BULK_ONLY_STATUS_STALLED;
     if (stalled && !bulk->fault && !bulk->recover && !is_lost(bulk))
         clear_stall(bulk);
@@ -198,7 +211,7 @@ static void bulk_only_recover(struct scsi_transport *transport)
 {
     struct bulk_only *bulk = bulk_only_of(transport);
 
-    if (transport->dead || bulk->recovering)
+    if (bulk->recovering)
         return;
     bulk->recover = true;
     bulk_only_ask(bulk);
