@@ -49,12 +49,11 @@ def test_exfat_in_folders_and_volumes():
     job = ('capture nvme:SOURCE#1 "EXFAT-N:/images/of pcs/pc.eid"\n'
            'restore "EXFAT-N:/images/of pcs/pc.eid" sata:TARGET#1 --yes\n'
            'capture nvme:SOURCE#1 EXFAT-S:\\split.eid --split=80M\n'
-           'restore EXFAT-S:/split.eid sata:TARGET#2 --yes\n'
            'capture nvme:SOURCE#1 EXFAT-S:\\full.eid\n')
     with Machine(processors=2) as m:
-        source = Partitions(m, "source", 120).fill(1, 0.8)
-        target = Partitions(m, "target", 120, 120)
-        keepers = [Partitions(m, "nvme", 128).format(1, "exfat", "EXFAT-N"), Partitions(m, "sata", 184).format(1, "exfat", "EXFAT-S")]
+        source = Partitions(m, "source", 100).fill(1, 0.86)
+        target = Partitions(m, "target", 100)
+        keepers = [Partitions(m, "nvme", 128).format(1, "exfat", "EXFAT-N"), Partitions(m, "sata", 164).format(1, "exfat", "EXFAT-S")]
         before = sha256(source.path)
         m.add_stick(files={"EIDOLON/JOB.TXT": job})
         m.add_nvme(source.path, "SOURCE")
@@ -62,12 +61,12 @@ def test_exfat_in_folders_and_volumes():
         m.add_ahci_disk(keepers[1].path, "KEEPER")
         m.add_ahci_disk(target.path, "TARGET")
         m.start()
-        m.expect_exit(6, timeout=120)
-        assert m.log().count("Verified: read back in") == 4, m.log()
+        m.expect_exit(6, timeout=180)
+        assert m.log().count("Verified: read back in") == 3, m.log()
         assert "the image may need" in m.log(), m.log()
         assert sha256(source.path) == before
         plain = source.contents(1)
-        assert [target.contents(number) == plain for number in (1, 2)] == [True] * 2
+        assert target.contents(1) == plain
         check_kept_image(keepers[0], 1, "exfat", plain, "images/of pcs/pc.eid")
         volume = keepers[1].extract(1)
         check_volume(volume, "exfat")
