@@ -566,7 +566,7 @@ static bool move(struct usb_model_host *host, struct usb_model_pipe *pipe, struc
     if (model)
         result =
             pipe->type == USB_ENDPOINT_CONTROL ? move_control(pipe, model, transfer) : move_data(pipe, model, transfer);
-    if (result == USB_MODEL_NAK || result == USB_MODEL_NOT_READY)
+    if (result == USB_MODEL_NAK || result == USB_MODEL_NOT_READY || (!model && host->silent))
         return false;
     if (result == USB_MODEL_STALL) {
         status = -ERROR_REFUSED;

@@ -44,6 +44,7 @@ struct usb_model_host {
     int results[USB_MODEL_OPERATIONS]; /* what the operation answers instead of working; 0: works */
     unsigned result_times;             /* how often; 0: always */
     bool frozen;                       /* no transfer moves */
+    bool silent; /* transfers to a device that is gone do not end by themselves: the port tells, nothing else */
 
     /* What it saw */
     unsigned calls[USB_MODEL_OPERATIONS];

@@ -57,7 +57,6 @@ struct xhci_model_endpoint {
     uint64_t streams;    /* the array; 0: none */
     struct xhci_model_ring *rings;
     uint32_t sequence;
-    uint64_t stopped_since;
 };
 
 struct xhci_model_slot {
