@@ -3,6 +3,7 @@
 very disk that is saved. What would destroy the image or the stick is refused."""
 
 import os
+import re
 
 from disks import Partitions, check_image, check_volume, copy_out, eidolon, sha256
 from machine import Machine
@@ -75,6 +76,17 @@ def test_exfat_in_folders_and_volumes():
         eidolon("verify", volume + ".eid")
         # What did not fit is there as far as it went.
         assert os.path.getsize(copy_out(volume, "exfat", "full.eid", volume + ".full")) > 32 << 20
+
+
+def test_the_plan_tells_room_and_volumes_on_fat():
+    with Machine() as m:
+        m.add_stick(files={"EIDOLON/JOB.TXT": "capture nvme:BIG stick:\\big.eid --raw --dry-run\n"})
+        m.add_nvme(m.new_disk("big", 5 << 30), "BIG")
+        m.start()
+        m.expect_exit(0, timeout=60)
+        assert re.search(r"The image comes to about 3\.\d GiB, 5\.\d GiB at the most; \d+ MiB are free where it goes", m.log()), m.log()
+        assert "It is cut into files of up to 3.9 GiB (.001, .002, ...), for no file can be larger there." in m.log(), m.log()
+        assert "warning: the image will probably not fit" in m.log(), m.log()
 
 
 def test_source_image_and_target_on_one_disk():
