@@ -246,8 +246,8 @@ def test_disks_come_and_go_on_a_controller_of_ours():
         m.start()
         said = typed(m, "list io=native")
         assert "usb:COMING\n" in said and "usb:UAS\n" in said and "usb:STICK\n" in said, said
+        m.wait_for(r"^eidolon> ")
         for device, driver, name in ((coming, "usb-storage", "COMING"), (uas, "usb-uas", "UAS")):
-            m.wait_for(r"^eidolon> ")
             m.unplug(device)
             expect_list(m, name, False)
             m.plug_in_again(device, driver, name)
