@@ -44,7 +44,7 @@ TYPED = """measure usb:ARCHIVE usb:STICK --json
 capture nvme:DEMO-PC ARCHIVE:/demo-pc.eid
 restore ARCHIVE:/demo-pc.eid usb:NEW-DISK --yes
 verify ARCHIVE:/demo-pc.eid usb:NEW-DISK
-list usb:
+list
 """
 
 

@@ -82,8 +82,8 @@ def test_without_yes_nothing_is_written():
         m.add_ahci_disk(paths[1], "S512")
         m.add_usb_storage(paths[2], "U512")
         m.start()
-        check_conformance(m, {"nvme:N512": ("nvme", 512), "sata:S512": ("ahci", 512), "usb:U512": ("firmware", 512),
-                              "usb:STICK": ("firmware", 512)}, written=False)
+        check_conformance(m, {"nvme:N512": ("nvme", 512), "sata:S512": ("ahci", 512), "usb:U512": ("usb", 512),
+                              "usb:STICK": ("usb", 512)}, written=False)
         assert [sha256(path) for path in paths] == before
 
 
