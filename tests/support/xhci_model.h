@@ -100,6 +100,7 @@ struct xhci_model {
     int bad_command;              /* commands of this TRB type are answered with bad_code; -1: none */
     unsigned bad_code, bad_times; /* 0 times: always */
     bool frozen;                  /* no transfer moves */
+    bool silent;                  /* transfers to a device that is gone do not end by themselves */
     enum xhci_model_lie lie;
     bool lie_for_ever;
     bool flood; /* invented events as fast as the ring takes them */

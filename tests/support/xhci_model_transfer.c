@@ -517,6 +517,8 @@ static bool run_ring(struct xhci_model *model, unsigned number, unsigned index, 
     bool moved;
 
     at.device = xhci_model_present(model, at.slot);
+    if (!at.device && model->silent)
+        return false;
     if (index == 1)
         return move_control(&at);
     struct td *td = malloc(sizeof(*td));

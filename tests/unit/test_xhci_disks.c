@@ -217,6 +217,7 @@ static void pulled(struct xhci_bench *bench, enum usb_speed speed, bool uas, enu
         assert_non_null(device);
         bench->model.unplug_port = port_for(bench, speed)->number;
         bench->model.unplug_at_doorbell = moment;
+        bench->model.silent = moment & 1;
         block_device_hold(device);
         send_all(bench, device, all, operation);
         uint64_t before = platform_now(&bench->platform.platform);
