@@ -200,7 +200,10 @@ struct usb_driver {
      * requests with ERROR_GONE at once, when unplugged; otherwise stops in order (flush). Frees the binding. May wait.
      */
     void (*detach)(struct usb_binding *binding);
-    /* Inside poll(), at once when the port says that the device is gone: no waiting. Block devices die here. NULL: nothing. */
+    /*
+     * Inside poll() or on any fiber, at once when the port says that the device is gone: no waiting. Block devices die here. Not called
+     * once detach() has begun. NULL: nothing.
+     */
     void (*gone)(struct usb_binding *binding);
 };
 

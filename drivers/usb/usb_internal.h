@@ -7,7 +7,7 @@
 
 #include "drivers/usb/usb.h"
 
-/* Bytes; the deepest walk (enumeration, a driver's attach, a control request, a log line) takes less than a quarter of it. */
+/* Bytes. Nothing on these fibers keeps much on its stack or calls itself, but for departures, once for each tier of hubs. */
 #define USB_FIBER_STACK (64 * 1024)
 #define USB_FIBER_ARENA 4096 /* bytes; no library runs here */
 
