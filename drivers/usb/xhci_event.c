@@ -112,6 +112,10 @@ bool xhci_poll(struct pollable *pollable)
 
     if (xhci->dead || !xhci->running)
         return false;
+    if (bus->dead) { /* a transport found no other way to end its DMA */
+        xhci_die(xhci, "a device could not be stopped");
+        return true;
+    }
     bool happened = events_take(xhci);
     if (!xhci->dead && xhci_command_watch(xhci))
         happened = true;
