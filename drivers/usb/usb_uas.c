@@ -107,13 +107,19 @@ static uint32_t choose_transfer(const struct usb_device *device)
 
 static void uas_abandon(struct scsi_transport *transport)
 {
-    struct usb_bus *bus = uas_of(transport)->binding.device->bus;
+    struct uas *uas = uas_of(transport);
+    struct usb_bus *bus = uas->binding.device->bus;
+    bool moves = false;
     transport->dead = true;
-    /* The fiber that could empty the pipes did not run: nothing less than the controller's end stops the transfers now. */
-    if (bus->pci)
-        bus->platform->ops->pci_stop_dma(bus->pci);
-    usb_bus_die(bus);
-    uas_slots_end(uas_of(transport), -ERROR_GONE);
+    for (enum uas_pipe pipe = UAS_COMMAND; pipe < UAS_PIPES; pipe++)
+        moves |= uas_pipe_moves(uas, pipe);
+    if (moves) {
+        /* The fiber that could empty the pipes did not run: only the controller's end stops the transfers now. */
+        if (bus->pci)
+            bus->platform->ops->pci_stop_dma(bus->pci);
+        usb_bus_die(bus);
+    }
+    uas_slots_end(uas, -ERROR_GONE);
 }
 
 static int open_pipes(struct uas *uas, struct usb_device *device, const struct usb_interface *interface,
