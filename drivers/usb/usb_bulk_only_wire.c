@@ -169,6 +169,7 @@ static void finish(struct bulk_only *bulk)
     bulk->current = NULL;
     if (!bulk->proving)
         bulk->failures = 0;
+    bulk->recover = false; /* late, but here */
     /* The next one is on its way before this one is looked at. */
     begin_next(bulk);
     submit_due(bulk);
@@ -266,7 +267,8 @@ static bool transfer_came_back(struct bulk_only *bulk, const struct usb_transfer
         bulk_only_move(bulk);
         return false;
     }
-    return !bulk->recovering && !bulk->fault && !bulk->recover && bulk->current;
+    /* One that was asked for and has not begun (the fiber rests inside a call of the firmware) may turn out to be needless. */
+    return !bulk->recovering && !bulk->fault && bulk->current;
 }
 
 static void cbw_done(struct usb_transfer *transfer)
