@@ -330,7 +330,8 @@ static int take_data(struct usb_model_disk *disk, unsigned stream, const uint8_t
     task->task.moved += count;
     if (task->task.moved == task->limit && task->fault != USB_MODEL_STALL_DATA) {
         end_data(disk, task);
-        return (int)length;
+        /* The rest is thrown away, or, as a fault, never taken. */
+        return (int)(task->fault == USB_MODEL_SHORT_DATA ? count : length);
     }
     return (int)count;
 }
