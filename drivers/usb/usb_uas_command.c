@@ -51,7 +51,7 @@ void uas_fault(struct uas *uas, const char *reason)
     }
     if (!uas->recovery_wanted && !uas->transport.dead)
         platform_log(uas->loop->platform, LOG_WARNING, "%s: UAS: %s", uas->binding.device->name, reason);
-    uas->recovery_wanted = true;
+    uas->recovery_wanted = uas->faulted = true;
     uas_want_service(uas);
 }
 
@@ -237,6 +237,9 @@ static void slot_end(struct uas_slot *slot, int status)
     size_t moved = slot->has_data ? slot->data.transfer.moved : 0;
     slot->command = NULL;
     slot_free(slot);
+    /* What was late has come in before its recovery has begun (the fiber rests, maybe for long): nothing to recover. */
+    if (!uas->in_flight && !uas->faulted && !uas->recovering)
+        uas->recovery_wanted = false;
     if (!command)
         return;
     command->status = status;

@@ -93,6 +93,7 @@ struct uas {
     bool draining;   /* no new commands until those in flight have ended */
     bool recovering; /* recovery is under way on the fiber */
     bool recovery_wanted;
+    bool faulted;         /* ... for more than a command that is late */
     bool recovery_failed; /* something went wrong in it */
     unsigned failures;    /* recoveries, see UAS_FAILURES_MAX */
     unsigned good;        /* commands that went well since the last one */

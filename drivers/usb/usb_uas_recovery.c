@@ -153,7 +153,7 @@ static void end_lost(struct uas *uas)
         if (uas_pipe_moves(uas, pipe))
             usb_endpoint_cancel(uas->pipes[pipe]);
     uas_slots_end(uas, -ERROR_GONE);
-    uas->recovering = uas->recovery_wanted = uas->draining = false;
+    uas->recovering = uas->recovery_wanted = uas->faulted = uas->draining = false;
 }
 
 static void give_up(struct uas *uas)
@@ -184,7 +184,7 @@ static void recover(struct uas *uas)
     if (status || uas->failures >= UAS_FAILURES_MAX)
         give_up(uas);
     uas_slots_end(uas, uas->transport.dead ? -ERROR_GONE : -ERROR_ABORTED);
-    uas->recovering = uas->recovery_wanted = uas->draining = false;
+    uas->recovering = uas->recovery_wanted = uas->faulted = uas->draining = false;
 }
 
 void uas_recover_later(struct scsi_transport *transport)
