@@ -345,7 +345,7 @@ static void data_next(struct uas *uas, enum uas_pipe pipe)
 {
     struct uas_slot *next = NULL;
     uas->on_wire[pipe] = NULL;
-    if (uas->recovering || uas->recovery_wanted)
+    if (uas->recovering || uas->faulted)
         return;
     for (unsigned i = 0; i < uas->depth; i++) {
         struct uas_slot *slot = &uas->slots[i];

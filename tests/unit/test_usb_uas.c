@@ -401,6 +401,34 @@ static void dead_device_costs_its_deadline(void **state)
     }
 }
 
+/* Inside a call of the firmware, where fibers rest: what comes in late, but by itself, holds nothing up. */
+static void late_without_fibers(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct uas_test *test = start(speeds[i]);
+        struct loop *loop = &test->bench->loop;
+        test->bench->host.frozen = true;
+        send(test, 0, BLOCK_READ, 2 * SECOND);
+        test->bench->platform.now += 3 * SECOND;
+        for (unsigned k = 0; k < 10; k++)
+            loop_poll(loop);
+        assert_false(test->requests[0].ended);
+        test->bench->host.frozen = false;
+        for (unsigned k = 0; k < 10000 && !test->requests[0].ended; k++)
+            loop_poll(loop);
+        assert_true(test->requests[0].ended);
+        send(test, 1, BLOCK_READ, 2 * SECOND);
+        for (unsigned k = 0; k < 10000 && !test->requests[1].ended; k++)
+            loop_poll(loop);
+        assert_true(test->requests[1].ended);
+        assert_int_equal(test->requests[1].status, 0);
+        assert_int_equal(test->disk.managements, 0);
+        read_all(test);
+        finish(test);
+    }
+}
+
 /* --- devices that lie --- */
 
 struct lie {
@@ -634,6 +662,7 @@ int main(void)
         cmocka_unit_test(single_command_is_aborted),
         cmocka_unit_test(hard_hang_is_reset),
         cmocka_unit_test(dead_device_costs_its_deadline),
+        cmocka_unit_test(late_without_fibers),
         cmocka_unit_test(one_lie_is_survived),
         cmocka_unit_test(endless_lies_end),
         cmocka_unit_test(falls_back_to_bulk_only),
