@@ -294,12 +294,15 @@ static bool warn_of_raid(struct pci_device *pci, void *context)
     return true;
 }
 
-void devices_publish(struct device_set *set)
+void devices_publish(struct machine *machine, bool boot_disk_only)
 {
+    struct device_set *set = machine->devices;
+
     published_sweep(set);
     for (struct block_device *device = set->registry->first; device; device = device->registry_next) {
         struct error why = {0};
-        if (firmware_disk_of(device) || device == set->target || device->dead || device_is_published(set, device))
+        if (firmware_disk_of(device) || device == set->target || device->dead || device_is_published(set, device) ||
+            (boot_disk_only && !machine_is_boot_disk(machine, device)))
             continue;
         if (device_publish(set, device, false, &why) != 0)
             platform_log(&set->firmware->platform, LOG_WARNING, "%s is not shown to the firmware: %s", device->name,

@@ -36,9 +36,10 @@ void devices_log(struct machine *machine, struct block_device *device);
 
 /*
  * Shows all disks of ours to the firmware but the target of a job; what is shown already stays as it is. Only who looks for the
- * firmware's volumes needs that: it reads every disk's tables and file systems, and is slow.
+ * firmware's volumes needs that: it reads every disk's tables and file systems, and is slow. Who looks for the boot volume shows the boot
+ * disk alone: another one that hangs costs nothing then.
  */
-void devices_publish(struct device_set *set);
+void devices_publish(struct machine *machine, bool boot_disk_only);
 
 /* --- efi_usb.c --- */
 /* Takes the USB controllers that were ours before, with io=native all of them. */

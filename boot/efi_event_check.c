@@ -60,7 +60,7 @@ struct machine_events *machine_events_start(struct machine *machine, struct bloc
 {
     struct firmware *firmware = machine->firmware;
 
-    devices_publish(machine->devices);
+    devices_publish(machine, false);
     EFI_BLOCK_IO *io = find_published_io(machine->devices, disk);
     struct machine_events *events = io ? platform_allocate_zeroed(machine->platform, sizeof(*events)) : NULL;
 

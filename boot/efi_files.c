@@ -78,14 +78,14 @@ static int find_volume(struct machine *machine, const char *name, struct firmwar
             return 0;
         /* Its disk may be one of ours that the firmware has not been shown yet. */
         if (machine->devices)
-            devices_publish(machine->devices);
+            devices_publish(machine, true);
         if (firmware_volume_find(machine->firmware, volume, is_boot_volume, &search))
             return 0;
         return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK,
                          "the volume that Eidolon was started from cannot be found");
     }
     if (machine->devices)
-        devices_publish(machine->devices);
+        devices_publish(machine, false);
     firmware_volume_find(machine->firmware, &unused, has_name, &search);
     if (!search.matches)
         return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK,
