@@ -70,12 +70,16 @@ def wait_until_moved(m, disk, counter, more, timeout=60):
         time.sleep(0.02)
 
 
+# QEMU 7.2 ends with a failed assertion (usb_uas_cancel_io) when a usb-uas leaves with requests in flight, so UAS disks are pulled out
+# of models alone (tests/unit).
+PULLED = ("usb-storage",)
+
 # -- pulled out ------------------------------------------------------------------------------------------------------------
 
 
 def test_pulled_out_of_a_read():
     """Nothing is throttled: QEMU waits for throttled requests when a device leaves, and so does a job for those of its other end."""
-    for kind in ("usb-storage", "usb-uas"):
+    for kind in PULLED:
         with Machine(screen=True, processors=2) as m:
             source = filled_disk(m, "source", BIG)
             before = sha256(source)
@@ -107,7 +111,7 @@ def again(m, line, patience=5, code="0"):
 
 
 def test_pulled_out_of_a_write():
-    for kind in ("usb-storage", "usb-uas"):
+    for kind in PULLED:
         with Machine(screen=True, processors=2) as m:
             source, target = filled_disk(m, "source", BIG), filled_disk(m, "target", BIG)
             m.add_stick()
@@ -128,7 +132,7 @@ def test_pulled_out_of_a_write():
 
 
 def test_pulled_out_under_an_image():
-    for kind, volume in (("usb-storage", "vfat"), ("usb-uas", "ext4")):
+    for kind, volume in ((kind, volume) for kind in PULLED for volume in ("vfat", "ext4")):
         with Machine(screen=True, processors=2) as m:
             source = filled_disk(m, "source", BIG)
             home = Partitions(m, "home", 512).format(1, volume, "HOME")
