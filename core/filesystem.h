@@ -30,7 +30,7 @@ enum allocation_verdict {
 struct allocation {
     struct filesystem_info info;
     enum allocation_verdict verdict;
-    struct extent_list used;      /* bytes from the volume's start; meaningful when EXACT */
+    struct extent_list used; /* bytes from the volume's start; meaningful when EXACT */
     /*
      * What of `used` need not be read: nothing is kept there, and zeroes are what the file system expects to find (inode tables
      * beyond their last inode). An image holds zeroes for it, whatever the volume has. Mostly empty.

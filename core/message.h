@@ -46,20 +46,20 @@ enum message_id {
     MESSAGE_SPACE_SHORT,        /* number[0] needed if nothing can be compressed, number[1] free */
     MESSAGE_SPACE_LIKELY_SHORT, /* number[0] probably needed, number[1] free */
     MESSAGE_SPACE_NONE,         /* number[0] needed whatever the disk holds, number[1] free */
-    MESSAGE_UNREADABLE,       /* text[0] disk, number[0] byte offset, number[1] bytes: stored as zeroes */
-    MESSAGE_IMAGE_DAMAGED,    /* number[0] byte offset on the disk, number[1] bytes */
-    MESSAGE_IMAGE_INCOMPLETE, /* number[0] bytes of the disk that are there */
-    MESSAGE_NOT_READ_BACK,    /* written, not read back */
+    MESSAGE_UNREADABLE,         /* text[0] disk, number[0] byte offset, number[1] bytes: stored as zeroes */
+    MESSAGE_IMAGE_DAMAGED,      /* number[0] byte offset on the disk, number[1] bytes */
+    MESSAGE_IMAGE_INCOMPLETE,   /* number[0] bytes of the disk that are there */
+    MESSAGE_NOT_READ_BACK,      /* written, not read back */
     MESSAGE_DISCARD_UNSUPPORTED,
     MESSAGE_DUPLICATE_IDENTITY,  /* text[0] other disk: same disk GUID or signature on two disks now */
     MESSAGE_PARTITION_ONTO_DISK, /* text[0] disk: it has a partition table, the source is one partition */
     MESSAGE_PARTITION_MOVED,  /* text[0] file system, number[0] old, number[1] new first block; it notes the old one */
     MESSAGE_LAYOUT_GPT_MOVED, /* number[0] old, number[1] new byte of the backup GPT */
     MESSAGE_GAP_SKIPPED,      /* text[0] disk, number[0] byte offset, number[1] bytes in no partition: not read */
-    MESSAGE_CONTINUED,           /* text[0] disk, number[0] bytes that need not be written again */
-    MESSAGE_CAN_CONTINUE,        /* text[0] disk: a restore of this image onto it was cut off */
+    MESSAGE_CONTINUED,        /* text[0] disk, number[0] bytes that need not be written again */
+    MESSAGE_CAN_CONTINUE,     /* text[0] disk: a restore of this image onto it was cut off */
     MESSAGE_NOTHING_TO_CONTINUE, /* text[0] disk: no restore of this image onto it was cut off, or it cannot go on */
-    MESSAGE_DIFFERS,          /* text[0] disk, number[0] byte offset, number[1] bytes: not what the image says */
+    MESSAGE_DIFFERS,             /* text[0] disk, number[0] byte offset, number[1] bytes: not what the image says */
     /* Devices */
     MESSAGE_FIRMWARE_FALLBACK, /* text[0] controller, text[1] why: served by the firmware's driver */
     MESSAGE_DEVICE_RESET,      /* text[0] device */

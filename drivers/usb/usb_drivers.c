@@ -6,9 +6,5 @@
 #include "drivers/usb/usb_uas.h"
 
 const struct usb_driver *const usb_drivers[] = {
-    &usb_hub_driver,
-    &usb_keyboard_driver,
-    &usb_bulk_only_driver,
-    &usb_uas_driver,
-    NULL,
+    &usb_hub_driver, &usb_keyboard_driver, &usb_bulk_only_driver, &usb_uas_driver, NULL,
 };
