@@ -575,3 +575,13 @@ bool lab_has_message(const struct message_list *list, enum message_id id)
             return true;
     return false;
 }
+
+int lab_begin_with_image(struct lab *lab, unsigned processors, uint64_t bytes, struct lab_disk **source)
+{
+    struct job_request request;
+
+    lab_init(lab, processors);
+    *source = lab_pc(lab, "PC", bytes, 512);
+    request = lab_capture_request(lab, *source);
+    return lab_run(lab, &request, NULL);
+}

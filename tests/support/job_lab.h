@@ -89,6 +89,9 @@ unsigned lab_used_count(void);
 extern struct extent lab_blank[2];
 #define LAB_GARBAGE "DELETED SECRETS "
 
+/* A laboratory with a PC's disk and the image of it: where tests of what becomes of images begin. The capture's status. */
+int lab_begin_with_image(struct lab *lab, unsigned processors, uint64_t bytes, struct lab_disk **source);
+
 /* `restored` holds all that matters of `original` (its partitions' used bytes, gaps; tables only when sizes are equal). */
 void lab_assert_restored(const struct lab_disk *original, const struct lab_disk *restored, const uint8_t *contents);
 

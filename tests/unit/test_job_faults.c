@@ -21,10 +21,7 @@ static struct job_result result;
 static int set_up(void **state)
 {
     (void)state;
-    lab_init(&lab, 1);
-    source = lab_pc(&lab, "PC", DISK_BYTES, 512);
-    struct job_request request = lab_capture_request(&lab, source);
-    return lab_run(&lab, &request, NULL);
+    return lab_begin_with_image(&lab, 1, DISK_BYTES, &source);
 }
 
 static int tear_down(void **state)

@@ -23,10 +23,7 @@ static struct error error;
 static int set_up(void **state)
 {
     (void)state;
-    lab_init(&lab, 2);
-    source = lab_pc(&lab, "PC", DISK_BYTES, 512);
-    struct job_request request = lab_capture_request(&lab, source);
-    return lab_run(&lab, &request, NULL);
+    return lab_begin_with_image(&lab, 2, DISK_BYTES, &source);
 }
 
 static int tear_down(void **state)
