@@ -166,7 +166,8 @@ void screen_fill(struct screen *screen, unsigned row, unsigned column, unsigned 
                  uint32_t character);
 /*
  * UTF-8 text into exactly `width` cells: cut with an ellipsis where it is longer, filled with blanks where it is shorter. What is not
- * UTF-8, control and combining characters become '?'; texts from outside are safe. Returns the cells that the text itself took.
+ * UTF-8 and control characters become '?', combining characters are left out; texts from outside are safe. Returns the cells that the
+ * text itself took.
  */
 unsigned screen_text(struct screen *screen, unsigned row, unsigned column, unsigned width, enum style style,
                      const char *text);
@@ -200,6 +201,8 @@ bool screen_wait_key(struct screen *screen, struct key *key, uint64_t deadline);
 uint32_t text_next(const char **text);
 /* Cells of a character: 0 for combining and control characters, 2 for wide ones (Unicode 15, UAX #11: W and F). */
 unsigned character_width(uint32_t character);
+/* The same as screen_text() shows it: combining characters are passed over, '?' stands for what cannot be shown. */
+uint32_t text_next_shown(const char **text);
 /* Cells of a text as screen_text() draws it. */
 unsigned text_width(const char *text);
 /* Writes the UTF-8 of a character, at most 4 bytes, no zero; returns how many. */
