@@ -145,6 +145,8 @@ bool job_is_half_restored(const uint8_t *first_block, size_t size, char *uuid);
 /* Makes the plan. 0 even when the plan is refused (look at plan->refused); negative when it could not be made. Free it. */
 int job_plan(struct loop *loop, const struct job_request *request, struct plan *plan, struct error *error);
 void plan_free(struct plan *plan);
+/* What an image comes to, before there is a plan: with data as most disks hold it, and at the most. */
+void job_expect_image(uint64_t used_bytes, uint64_t unused_bytes, uint64_t *likely, uint64_t *most);
 /* Carries it out. Returns result->status. Flushes before it says 0; what it says is verified was read back and matched. */
 int job_run(struct loop *loop, struct plan *plan, struct job_listener *listener, struct job_result *result);
 

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define TYPICAL_TENTHS 6 /* policy: of a disk's data, what is left of it when it is compressed */
+#define LEAD_BYTES (64u * 1024) /* policy: header and trailer, generously */
+#define TYPICAL_TENTHS 6        /* policy: of a disk's data, what is left of it when it is compressed */
 #define VOLUME_MARGIN (64ull * 1024 * 1024)
 
 /* --- who overlaps whom --- */
@@ -60,17 +61,25 @@ static uint64_t volume_size(const struct plan *plan, uint64_t most)
  * What the image comes to: the zero frames of what holds no data (34 MB for each TiB), header and tables, and of the data between
  * nothing (it is all zeroes) and itself with its indexes (0.03%).
  */
+void job_expect_image(uint64_t used_bytes, uint64_t unused_bytes, uint64_t *likely, uint64_t *most)
+{
+    *most = used_bytes + used_bytes / 2048 + unused_bytes / 32768 + LEAD_BYTES;
+    *likely = *most - used_bytes + used_bytes / 10 * TYPICAL_TENTHS;
+}
+
 static void expect_size(struct plan *plan)
 {
-    uint64_t used = plan->used_bytes - extent_list_total(&plan->blank), unused = plan->source_bytes - used;
-    uint64_t lead = 64 * 1024 + plan->description.table_head_size + plan->description.table_tail_size;
-    uint64_t most = used + used / 2048 + unused / 32768 + lead;
+    uint64_t used = plan->used_bytes - extent_list_total(&plan->blank), likely, most;
+    uint64_t tables = plan->description.table_head_size + plan->description.table_tail_size;
 
+    job_expect_image(used, plan->source_bytes - used, &likely, &most);
+    uint64_t saved = most - likely;
+    most += tables;
     plan->volume_bytes = volume_size(plan, most);
     if (plan->volume_bytes)
-        most += most / plan->volume_bytes * lead;
+        most += most / plan->volume_bytes * (LEAD_BYTES + tables);
     plan->expected_image_bytes = most;
-    plan->likely_image_bytes = most - used + used / 10 * TYPICAL_TENTHS;
+    plan->likely_image_bytes = most - saved;
 }
 
 /* It is refused when no disk of this size fits, whatever it holds; how far its contents can be compressed nobody knows before. */

@@ -7,86 +7,21 @@
 
 #include "ui/message.h"
 
-static const enum job_kind job_kinds[] = {
-    [COMMAND_CAPTURE] = JOB_CAPTURE,
-    [COMMAND_RESTORE] = JOB_RESTORE,
-    [COMMAND_CLONE] = JOB_CLONE,
-    [COMMAND_VERIFY] = JOB_VERIFY,
-};
-
-static int open_end(struct session *session, const char *text, bool is_image, bool write, struct job_end *end,
-                    struct error *error)
+static int agree(struct session *session, const struct session_work *work, struct error *error)
 {
-    char name[COMMAND_LINE_MAX];
-    unsigned partition;
-
-    int status = command_split_partition(text, name, sizeof(name), &partition, error);
-    if (status)
-        return status;
-    end->partition = partition;
-    if (!is_image)
-        return session->ops->open_disk(session, name, write, end, error);
-    if (write && partition)
-        return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK,
-                         "%s: a new image is named without a partition number", text);
-    return session->ops->open_store(session, name, write, end, error);
-}
-
-static int open_ends(struct session *session, const struct command *command, struct job_request *request,
-                     struct error *error)
-{
-    bool from_image = command->verb == COMMAND_RESTORE || command->verb == COMMAND_VERIFY;
-    bool writes_disk = command->verb == COMMAND_RESTORE || command->verb == COMMAND_CLONE;
-    bool to_image = command->verb == COMMAND_CAPTURE;
-
-    int status = open_end(session, command->arguments[0], from_image, false, &request->source, error);
-    if (status && !error->side)
-        error->side = from_image ? SIDE_IMAGE : SIDE_SOURCE;
-    if (status || command->argument_count < 2)
-        return status;
-    status = open_end(session, command->arguments[1], to_image, writes_disk || to_image, &request->target, error);
-    if (status && !error->side)
-        error->side = to_image ? SIDE_IMAGE : SIDE_TARGET;
-    return status;
-}
-
-static void close_end(struct session *session, struct job_end *end)
-{
-    if (end->store)
-        end->store->close(end->store);
-    if (end->disk)
-        session->ops->close_disk(session, end);
-}
-
-/* Warnings that a person must have seen before a capture counts as agreed to. */
-static bool needs_agreement(const struct plan *plan)
-{
-    if (plan->destroys)
-        return true;
-    for (unsigned i = 0; i < plan->messages.count; i++)
-        if (plan->messages.items[i].id == MESSAGE_SOURCE_MOUNTED)
-            return true;
-    return false;
-}
-
-static int agree(struct session *session, const struct command *command, const struct plan *plan, struct error *error)
-{
+    const struct plan *plan = &work->plan;
     char question[256];
-    const char *expected = "yes";
 
     if (plan->refused)
         return error_set(error, ERROR_REFUSED, OPERATION_NONE, "", ERROR_NO_BLOCK,
                          "the plan cannot be carried out; see the reasons above");
-    if (command->yes || !needs_agreement(plan))
+    const char *expected = session_work_agreement(work);
+    if (work->command->yes || !expected)
         return 0;
     if (plan->destroys) {
-        /* The last four characters of the serial: nobody types these for the wrong disk. */
         const struct block_device *disk = plan->request.target.disk;
-        size_t length = strlen(disk->serial);
-        if (length >= 4)
-            expected = disk->serial + length - 4;
         snprintf(question, sizeof(question), "To destroy what is on %s (%s), type %s%s: ", disk->name, disk->model,
-                 length >= 4 ? "the last four characters of its serial, " : "", expected);
+                 strcmp(expected, "yes") ? "the last four characters of its serial, " : "", expected);
     } else {
         snprintf(question, sizeof(question), "To go on all the same, type yes: ");
     }
@@ -174,40 +109,23 @@ static void json_result(struct session *session, const struct job_result *result
     json_end_line(&json);
 }
 
-/* A disk that was pulled out can be plugged in again. */
-static void print_way_on(struct session *session, const struct plan *plan, const struct job_result *result)
+static enum exit_code carry_out(struct session *session, struct session_work *work)
 {
-    bool goes_on = plan->kind == JOB_RESTORE && !plan->request.source.is_pipe && !plan->request.options.salvage &&
-                   (result->status == -ERROR_GONE || result->status == -ERROR_CANCELLED);
-
-    if (goes_on)
-        output_print(session->status,
-                     "When both ends are there again, the same command with --continue goes on from here.\n");
-}
-
-static enum exit_code carry_out(struct session *session, const struct command *command, struct plan *plan)
-{
+    const struct command *command = work->command;
     struct progress_view view;
     struct job_result result;
-    enum exit_code code;
 
-    memset(&result, 0, sizeof(result));
     progress_view_init(&view, session, command->json);
-    job_run(session->loop, plan, &view.listener, &result);
+    enum exit_code code = session_work_run(session, work, &view.listener, &result);
     progress_view_end(&view);
-    code = result.status ? exit_code_of(&result.error) : EXIT_CODE_DONE;
-    /* What was lost is lost, even when going on was wished: nothing that follows may take this for a whole copy. */
-    if (!result.status && (result.unreadable_bytes || result.damaged_bytes))
-        code = EXIT_CODE_LOSSES;
-    /* A disk that is not what the image says is an answer of verify, not a failure of a device. */
-    if (plan->kind == JOB_VERIFY && result.status == -ERROR_MISMATCH)
-        code = EXIT_CODE_DIFFERS;
     if (result.status)
         session_error(session, command->json, &result.error);
     else if (!command->json)
-        print_result(session, plan, &result);
-    if (result.status && !command->json)
-        print_way_on(session, plan, &result);
+        print_result(session, &work->plan, &result);
+    /* A disk that was pulled out can be plugged in again. */
+    if (!command->json && session_work_goes_on(work, &result))
+        output_print(session->status,
+                     "When both ends are there again, the same command with --continue goes on from here.\n");
     if (command->json)
         json_result(session, &result, code);
     return code;
@@ -215,40 +133,25 @@ static enum exit_code carry_out(struct session *session, const struct command *c
 
 enum exit_code session_job(struct session *session, struct command *command)
 {
-    struct job_request request;
-    struct plan plan;
+    struct session_work work = {0};
     struct error error = {0};
     enum exit_code code = EXIT_CODE_DONE;
-    char program[48];
 
-    memset(&request, 0, sizeof(request));
-    memset(&plan, 0, sizeof(plan));
-    request.kind = job_kinds[command->verb];
-    request.options = command->options;
-    snprintf(program, sizeof(program), "eidolon %s", session->version);
-    request.options.program = program;
-
-    session_prepare(session, command);
-    int status = open_ends(session, command, &request, &error);
+    int status = session_work_plan(session, command, &work, &error);
     if (!status) {
-        status = job_plan(session->loop, &request, &plan, &error);
-        if (!status) {
-            if (command->json)
-                plan_print_json(session, &plan);
-            else
-                plan_print(session, command, &plan);
-            if (!command->dry_run || plan.refused)
-                status = agree(session, command, &plan, &error);
-            if (!status && !command->dry_run)
-                code = carry_out(session, command, &plan);
-            plan_free(&plan);
-        }
+        if (command->json)
+            plan_print_json(session, &work.plan);
+        else
+            plan_print(session, command, &work.plan);
+        if (!command->dry_run || work.plan.refused)
+            status = agree(session, &work, &error);
+        if (!status && !command->dry_run)
+            code = carry_out(session, &work);
     }
     if (status) {
         session_error(session, command->json, &error);
         code = exit_code_of(&error);
     }
-    close_end(session, &request.source);
-    close_end(session, &request.target);
+    session_work_close(session, &work);
     return code;
 }

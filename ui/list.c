@@ -6,45 +6,7 @@
 #include <string.h>
 
 #include "ui/message.h"
-
-static const char *table_name(enum table_kind kind)
-{
-    return kind == TABLE_GPT ? "gpt" : kind == TABLE_MBR ? "mbr" : "none";
-}
-
-static const char *bus_name(enum block_bus bus)
-{
-    static const char *const names[] = {"nvme", "sata", "usb", "firmware", "file", "ram", "image", "other"};
-
-    return (unsigned)bus < sizeof(names) / sizeof(names[0]) ? names[bus] : "other";
-}
-
-/* Some file systems keep no counter: what the allocation reader finds is the answer. */
-static void count_used(struct block_device *volume, struct filesystem_info *info)
-{
-    struct allocation allocation;
-
-    if (filesystem_allocation(volume, &allocation) != 0)
-        return;
-    if (allocation.verdict == ALLOCATION_EXACT)
-        info->used_bytes = extent_list_total(&allocation.used);
-    allocation_free(&allocation);
-}
-
-/* Looks into a partition (or a disk without a table) for its file system; "" when there is none. */
-static void probe(struct block_device *disk, const struct partition *partition, struct filesystem_info *info)
-{
-    struct block_device *volume = disk;
-
-    memset(info, 0, sizeof(*info));
-    info->used_bytes = UINT64_MAX;
-    if (partition && partition_open(disk, partition, &volume, NULL) != 0)
-        return;
-    if (filesystem_probe(volume, info) && info->used_bytes == UINT64_MAX)
-        count_used(volume, info);
-    if (volume != disk)
-        block_device_stop(volume);
-}
+#include "ui/survey.h"
 
 static void print_volume(struct session *session, const struct block_device *disk, const struct partition_table *table,
                          const struct partition *partition, const struct filesystem_info *info)
@@ -90,15 +52,6 @@ static void json_volume(struct json *json, const struct block_device *disk, cons
     json_end_object(json);
 }
 
-/* Was a restore interrupted here? `uuid` gets the image's. */
-static bool is_half_restored(struct block_device *disk, char uuid[37])
-{
-    uint8_t first[512];
-
-    return block_read_bytes(disk, 0, first, sizeof(first), NULL) == 0 &&
-           job_is_half_restored(first, sizeof(first), uuid);
-}
-
 /* half_restored: the image's UUID; NULL: it is not. */
 static void print_disk(struct session *session, struct block_device *disk, const struct partition_table *table,
                        const char *half_restored)
@@ -107,7 +60,7 @@ static void print_disk(struct session *session, struct block_device *disk, const
 
     output_print(session->out, "%s\n    %s%s%s%s%s, sectors of %" PRIu32 " bytes, table %s, driver %s%s\n", disk->name,
                  disk->model, disk->model[0] ? ", " : "", disk->serial[0] ? "serial " : "", disk->serial,
-                 disk->serial[0] ? "" : "no serial", disk->geometry.logical_block, table_name(table->kind),
+                 disk->serial[0] ? "" : "no serial", disk->geometry.logical_block, survey_table_name(table->kind),
                  disk->driver, disk->read_only ? ", read-only" : "");
     output_print(session->out, "    %s (%" PRIu64 " bytes)\n", size_text(block_device_bytes(disk), size),
                  block_device_bytes(disk));
@@ -119,7 +72,7 @@ static void json_disk(struct json *json, struct block_device *disk, const struct
                       const char *half_restored)
 {
     json_text(json, "name", disk->name);
-    json_text(json, "bus", bus_name(disk->bus));
+    json_text(json, "bus", survey_bus_name(disk->bus));
     json_text(json, "driver", disk->driver);
     json_text(json, "model", disk->model);
     json_text(json, "serial", disk->serial);
@@ -128,46 +81,38 @@ static void json_disk(struct json *json, struct block_device *disk, const struct
     json_number(json, "logical_block", disk->geometry.logical_block);
     json_number(json, "physical_block", disk->geometry.physical_block);
     json_bool(json, "read_only", disk->read_only);
-    json_text(json, "table", table_name(table->kind));
+    json_text(json, "table", survey_table_name(table->kind));
     json_bool(json, "half_restored", half_restored != NULL);
 }
 
 static void list_disk(struct session *session, struct json *json, struct block_device *disk)
 {
-    struct partition_table table;
-    struct error error = {0};
-    struct filesystem_info info;
-    char uuid[37];
-    const char *half_restored = NULL;
+    struct survey survey;
 
-    if (json)
-        json_begin_object(json, NULL);
-    int status = partition_table_read(disk, &table, &error);
-    if (status)
-        memset(&table, 0, sizeof(table)); /* and no further reads: a disk that does not answer costs one deadline */
-    else if (is_half_restored(disk, uuid))
-        half_restored = uuid;
+    if (survey_disk(disk, &survey) != 0) {
+        session_error(session, false, &(struct error){.code = ERROR_NO_MEMORY, .block = ERROR_NO_BLOCK});
+        return;
+    }
+    const char *half_restored = survey.half_restored ? survey.image_uuid : NULL;
     if (json) {
-        json_disk(json, disk, &table, half_restored);
+        json_begin_object(json, NULL);
+        json_disk(json, disk, &survey.table, half_restored);
         json_begin_array(json, "partitions");
     } else {
-        print_disk(session, disk, &table, half_restored);
+        print_disk(session, disk, &survey.table, half_restored);
     }
-    if (status) {
-        session_error(session, false, &error);
-    } else {
-        for (unsigned i = 0; i < table.count || (i == 0 && table.count == 0); i++) {
-            const struct partition *partition = table.count ? &table.partitions[i] : NULL;
-            probe(disk, partition, &info);
-            if (json)
-                json_volume(json, disk, &table, partition, &info);
-            else
-                print_volume(session, disk, &table, partition, &info);
-        }
-        for (unsigned i = 0; !json && i < table.messages.count; i++)
-            message_print(session, false, &table.messages.items[i]);
-        partition_table_free(&table);
+    if (survey.status)
+        session_error(session, false, &survey.error);
+    for (unsigned i = 0; i < survey.count; i++) {
+        const struct partition *partition = survey_partition(&survey, i);
+        if (json)
+            json_volume(json, disk, &survey.table, partition, &survey.volumes[i].info);
+        else
+            print_volume(session, disk, &survey.table, partition, &survey.volumes[i].info);
     }
+    for (unsigned i = 0; !json && i < survey.table.messages.count; i++)
+        message_print(session, false, &survey.table.messages.items[i]);
+    survey_free(&survey);
     if (json) {
         json_end_array(json);
         json_end_object(json);

@@ -70,6 +70,31 @@ bool session_argument_is_image(const struct command *command, unsigned argument)
 /* Calls ops->prepare() if there is one. */
 void session_prepare(struct session *session, const struct command *command);
 
+/*
+ * A job, step by step, for who shows it: session_job() in lines of text, ui/walk/ on screens. Zero it, plan, run if it is
+ * agreed to, close in any case.
+ */
+struct session_work {
+    const struct command *command; /* the caller's */
+    struct job_request request;
+    struct plan plan;
+    bool planned;
+    char program[48];
+};
+/* Opens the ends and makes the plan; 0 also when the plan is refused. */
+int session_work_plan(struct session *session, const struct command *command, struct session_work *work,
+                      struct error *error);
+/*
+ * What must be typed before the plan may run: the end of the target's serial number ("yes" where it has none) when something is
+ * destroyed, "yes" when the source is in use; NULL: nothing.
+ */
+const char *session_work_agreement(const struct session_work *work);
+enum exit_code session_work_run(struct session *session, struct session_work *work, struct job_listener *listener,
+                                struct job_result *result);
+/* Could the same command with --continue go on where this one ended? */
+bool session_work_goes_on(const struct session_work *work, const struct job_result *result);
+void session_work_close(struct session *session, struct session_work *work);
+
 /* The parts, each in its own file. */
 enum exit_code session_list(struct session *session, struct command *command);
 enum exit_code session_info(struct session *session, struct command *command);

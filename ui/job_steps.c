@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A job step by step: its ends, its plan, the agreement, the run. What is said about it is for others. */
+#include "ui/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const enum job_kind job_kinds[] = {
+    [COMMAND_CAPTURE] = JOB_CAPTURE,
+    [COMMAND_RESTORE] = JOB_RESTORE,
+    [COMMAND_CLONE] = JOB_CLONE,
+    [COMMAND_VERIFY] = JOB_VERIFY,
+};
+
+static int open_end(struct session *session, const char *text, bool is_image, bool write, struct job_end *end,
+                    struct error *error)
+{
+    char name[COMMAND_LINE_MAX];
+    unsigned partition;
+
+    int status = command_split_partition(text, name, sizeof(name), &partition, error);
+    if (status)
+        return status;
+    end->partition = partition;
+    if (!is_image)
+        return session->ops->open_disk(session, name, write, end, error);
+    if (write && partition)
+        return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK,
+                         "%s: a new image is named without a partition number", text);
+    return session->ops->open_store(session, name, write, end, error);
+}
+
+static int open_ends(struct session *session, const struct command *command, struct job_request *request,
+                     struct error *error)
+{
+    bool from_image = command->verb == COMMAND_RESTORE || command->verb == COMMAND_VERIFY;
+    bool writes_disk = command->verb == COMMAND_RESTORE || command->verb == COMMAND_CLONE;
+    bool to_image = command->verb == COMMAND_CAPTURE;
+
+    int status = open_end(session, command->arguments[0], from_image, false, &request->source, error);
+    if (status && !error->side)
+        error->side = from_image ? SIDE_IMAGE : SIDE_SOURCE;
+    if (status || command->argument_count < 2)
+        return status;
+    status = open_end(session, command->arguments[1], to_image, writes_disk || to_image, &request->target, error);
+    if (status && !error->side)
+        error->side = to_image ? SIDE_IMAGE : SIDE_TARGET;
+    return status;
+}
+
+static void close_end(struct session *session, struct job_end *end)
+{
+    if (end->store)
+        end->store->close(end->store);
+    if (end->disk)
+        session->ops->close_disk(session, end);
+}
+
+/* Warnings that a person must have seen before a capture counts as agreed to. */
+static bool needs_agreement(const struct plan *plan)
+{
+    if (plan->destroys)
+        return true;
+    for (unsigned i = 0; i < plan->messages.count; i++)
+        if (plan->messages.items[i].id == MESSAGE_SOURCE_MOUNTED)
+            return true;
+    return false;
+}
+
+const char *session_work_agreement(const struct session_work *work)
+{
+    const struct plan *plan = &work->plan;
+
+    if (!needs_agreement(plan))
+        return NULL;
+    if (!plan->destroys)
+        return "yes";
+    /* The last four characters of the serial: nobody types these for the wrong disk. */
+    const char *serial = plan->request.target.disk->serial;
+    size_t length = strlen(serial);
+    return length >= 4 ? serial + length - 4 : "yes";
+}
+
+int session_work_plan(struct session *session, const struct command *command, struct session_work *work,
+                      struct error *error)
+{
+    work->command = command;
+    work->request.kind = job_kinds[command->verb];
+    work->request.options = command->options;
+    snprintf(work->program, sizeof(work->program), "eidolon %s", session->version);
+    work->request.options.program = work->program;
+    session_prepare(session, command);
+    int status = open_ends(session, command, &work->request, error);
+    if (!status)
+        status = job_plan(session->loop, &work->request, &work->plan, error);
+    work->planned = !status;
+    return status;
+}
+
+enum exit_code session_work_run(struct session *session, struct session_work *work, struct job_listener *listener,
+                                struct job_result *result)
+{
+    memset(result, 0, sizeof(*result));
+    job_run(session->loop, &work->plan, listener, result);
+    /* A disk that is not what the image says is an answer of verify, not a failure of a device. */
+    if (work->plan.kind == JOB_VERIFY && result->status == -ERROR_MISMATCH)
+        return EXIT_CODE_DIFFERS;
+    if (result->status)
+        return exit_code_of(&result->error);
+    /* What was lost is lost, even when going on was wished: nothing that follows may take this for a whole copy. */
+    return result->unreadable_bytes || result->damaged_bytes ? EXIT_CODE_LOSSES : EXIT_CODE_DONE;
+}
+
+bool session_work_goes_on(const struct session_work *work, const struct job_result *result)
+{
+    const struct plan *plan = &work->plan;
+
+    return plan->kind == JOB_RESTORE && !plan->request.source.is_pipe && !plan->request.options.salvage &&
+           (result->status == -ERROR_GONE || result->status == -ERROR_CANCELLED);
+}
+
+void session_work_close(struct session *session, struct session_work *work)
+{
+    if (work->planned)
+        plan_free(&work->plan);
+    work->planned = false;
+    close_end(session, &work->request.source);
+    close_end(session, &work->request.target);
+    memset(&work->request, 0, sizeof(work->request));
+}
