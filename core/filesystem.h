@@ -22,6 +22,35 @@ struct filesystem_info {
     uint32_t block_size;  /* allocation unit, bytes */
 };
 
+/* What a volume has room for, as far as it is known without writing. */
+struct filesystem_space {
+    uint64_t free_bytes;        /* UINT64_MAX: unknown */
+    uint64_t max_file_bytes;    /* of one file; UINT64_MAX: no limit that a disk reaches */
+    bool can_write;             /* open_store() for writing would not be refused by the file system */
+    char why[ERROR_DETAIL_MAX]; /* when not: words for a person; "" otherwise */
+};
+
+#define FILESYSTEM_NAME_MAX 768    /* 255 UTF-16 units as UTF-8, with the zero */
+#define FILESYSTEM_FILES_MAX 10000 /* policy: entries of one folder that are listed */
+
+/* An entry of a folder. */
+struct filesystem_file {
+    char name[FILESYSTEM_NAME_MAX]; /* UTF-8, printable, without slashes; never "." or ".." */
+    uint64_t bytes;                 /* 0 for folders; UINT64_MAX: cannot be told */
+    int64_t modified;               /* seconds since 1970, UTC; -1: unknown */
+    bool is_folder;                 /* otherwise an ordinary file */
+};
+/*
+ * Takes the entries of a folder, one by one, in no order. `file` is valid until it returns. false: no more of them are wanted. It runs in
+ * the caller's context, never on a library's fiber.
+ */
+typedef bool filesystem_found(void *context, const struct filesystem_file *file);
+/*
+ * What stands for a name that is left out: empty, "." and "..", not UTF-8 (RFC 3629), with a control character or a slash of either
+ * kind. Such a name could be neither shown nor typed.
+ */
+bool filesystem_name_is_text(const char *name);
+
 enum allocation_verdict {
     ALLOCATION_WHOLE, /* not understood or in doubt: every byte counts as used */
     ALLOCATION_EXACT  /* `used` covers everything that matters */
@@ -55,7 +84,21 @@ struct filesystem_driver {
     /* Opens a file on the volume as a stream store (see core/stream.h). NULL: no files here. */
     int (*open_store)(struct block_device *volume, const char *path, bool write, struct stream_store **store,
                       struct error *error);
+    /*
+     * Free space, and whether images can be written here. Mounts for reading only, on a fiber of its own, and is over after
+     * FILESYSTEM_LOOK_LIMIT at the latest. NULL where open_store is.
+     */
+    int (*read_space)(struct block_device *volume, struct filesystem_space *space, struct error *error);
+    /*
+     * Lists a folder, the same way. `folder`: components divided by '/' or '\\'; "" is the root. Given are files and folders that can be
+     * named, at most FILESYSTEM_FILES_MAX; left out are links, what the file system keeps for itself and, on file systems of
+     * Windows, what is hidden and of the system. 0; 1: there are more than were given; -ERROR_NOT_FOUND: no such folder;
+     * -ERROR_CORRUPT: the folder is damaged; -ERROR_TIMEOUT. Nothing is given when it fails.
+     */
+    int (*list_files)(struct block_device *volume, const char *folder, filesystem_found *found, void *context,
+                      struct error *error);
 };
+#define FILESYSTEM_LOOK_LIMIT (30 * NANOSECONDS_PER_SECOND) /* policy */
 
 #define FILESYSTEM_DRIVERS_MAX 32
 void filesystem_register(const struct filesystem_driver *driver);
