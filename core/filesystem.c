@@ -80,6 +80,42 @@ const struct filesystem_driver *filesystem_probe(struct block_device *volume, st
     return recognise(volume, false, info).driver;
 }
 
+/* --- names --- */
+
+bool filesystem_name_is_utf8(const char *name)
+{
+    const uint8_t *at = (const uint8_t *)name;
+
+    while (*at) {
+        unsigned behind = *at < 0x80 ? 0 : *at < 0xc2 ? 4 : *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : *at < 0xf5 ? 3 : 4;
+        uint8_t least = *at == 0xe0 ? 0xa0 : *at == 0xf0 ? 0x90 : 0x80;
+        uint8_t most = *at == 0xed ? 0x9f : *at == 0xf4 ? 0x8f : 0xbf;
+
+        if (behind == 4)
+            return false;
+        for (at++; behind; behind--, at++) {
+            if (*at < least || *at > most)
+                return false;
+            least = 0x80;
+            most = 0xbf;
+        }
+    }
+    return true;
+}
+
+bool filesystem_name_is_text(const char *name)
+{
+    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strpbrk(name, "/\\"))
+        return false;
+    for (const char *at = name; *at; at++) {
+        uint8_t byte = (uint8_t)*at;
+
+        if (byte < 0x20 || byte == 0x7f || (byte == 0xc2 && (uint8_t)at[1] < 0xa0))
+            return false;
+    }
+    return filesystem_name_is_utf8(name);
+}
+
 /* --- reading allocation --- */
 
 struct reader_call {

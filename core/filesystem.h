@@ -45,9 +45,11 @@ struct filesystem_file {
  * the caller's context, never on a library's fiber.
  */
 typedef bool filesystem_found(void *context, const struct filesystem_file *file);
+/* UTF-8 as RFC 3629 has it, to the terminating zero. */
+bool filesystem_name_is_utf8(const char *name);
 /*
- * What stands for a name that is left out: empty, "." and "..", not UTF-8 (RFC 3629), with a control character or a slash of either
- * kind. Such a name could be neither shown nor typed.
+ * Can a person see and type this name of a file? Not when it is empty, "." or "..", no UTF-8, or has a control character (C0, C1, DEL) or
+ * a slash of either kind in it.
  */
 bool filesystem_name_is_text(const char *name);
 

@@ -405,4 +405,11 @@ static int exfat_read_allocation(struct block_device *volume, struct allocation 
     return reader_finish(allocation, status);
 }
 
-const struct filesystem_driver exfat_filesystem = {"exfat", exfat_probe, exfat_read_allocation, exfat_open_store};
+const struct filesystem_driver exfat_filesystem = {
+    .name = "exfat",
+    .probe = exfat_probe,
+    .read_allocation = exfat_read_allocation,
+    .open_store = exfat_open_store,
+    .read_space = exfat_look,
+    .list_files = exfat_list_files,
+};

@@ -88,5 +88,9 @@ int exfat_flush_clusters(struct exfat_volume *volume);
 /* Stream store over a volume; see core/filesystem.h. */
 int exfat_open_store(struct block_device *volume, const char *path, bool write, struct stream_store **store,
                      struct error *error);
+/* The other operations on its files. */
+int exfat_look(struct block_device *volume, struct filesystem_space *space, struct error *error);
+int exfat_list_files(struct block_device *volume, const char *folder, filesystem_found *found, void *context,
+                     struct error *error);
 
 #endif

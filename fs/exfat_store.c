@@ -85,6 +85,14 @@ static bool geometry_fits(const struct exfat_volume *volume, const struct exfat_
            clusters <= (sectors - heap) >> super->spc_bits;
 }
 
+static int check_clean(struct exfat_volume *volume, uint16_t state, struct error *error)
+{
+    if (state & EXFAT_STATE_MOUNTED)
+        return refuse(volume, ERROR_REFUSED,
+                      "it was not ejected cleanly; let Windows check it (chkdsk), or fsck.exfat, first", error);
+    return 0;
+}
+
 static int check_boot_sector(struct exfat_volume *volume, struct error *error)
 {
     struct exfat_super_block super;
@@ -95,10 +103,7 @@ static int check_boot_sector(struct exfat_volume *volume, struct error *error)
         return refuse(volume, ERROR_UNSUPPORTED, "it has two FATs (TexFAT)", error);
     if (!geometry_fits(volume, &super) || (le16_to_cpu(super.volume_state) & FLAG_SECOND_FAT))
         return refuse(volume, ERROR_CORRUPT, "boot sector", error);
-    if (volume->io->writable && (le16_to_cpu(super.volume_state) & EXFAT_STATE_MOUNTED))
-        return refuse(volume, ERROR_REFUSED,
-                      "it was not ejected cleanly; let Windows check it (chkdsk), or fsck.exfat, first", error);
-    return 0;
+    return volume->io->writable ? check_clean(volume, le16_to_cpu(super.volume_state), error) : 0;
 }
 
 static int store_mount(void *context, struct volume_io *io, struct error *error)
@@ -171,34 +176,15 @@ static uint64_t store_max_file_bytes(void *context)
 
 /* --- names --- */
 
-/* UTF-8 as RFC 3629 has it: the library would take more than there is, and stumble over it later. */
-static bool name_is_text(const char *name)
-{
-    const uint8_t *at = (const uint8_t *)name;
-
-    while (*at) {
-        unsigned behind = *at < 0x80 ? 0 : *at < 0xc2 ? 4 : *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : *at < 0xf5 ? 3 : 4;
-        uint8_t least = *at == 0xe0 ? 0xa0 : *at == 0xf0 ? 0x90 : 0x80;
-        uint8_t most = *at == 0xed ? 0x9f : *at == 0xf4 ? 0x8f : 0xbf;
-
-        if (behind == 4)
-            return false;
-        for (at++; behind; behind--, at++) {
-            if (*at < least || *at > most)
-                return false;
-            least = 0x80;
-            most = 0xbf;
-        }
-    }
-    return true;
-}
-
-/* A path that leads to something; the node is referenced. The library must not be led through a file. */
+/*
+ * A path that leads to something; the node is referenced. The library must not be led through a file, and would take more for UTF-8
+ * than is, to stumble over it later.
+ */
 static int look_up(struct exfat_volume *volume, const char *path, struct exfat_node **node)
 {
     char part[PATH_BYTES];
 
-    if (!name_is_text(path) || strlen(path) >= sizeof part)
+    if (!filesystem_name_is_utf8(path) || strlen(path) >= sizeof part)
         return -EILSEQ;
     for (size_t length = strcspn(path, "/"); path[length]; length += 1 + strcspn(path + length + 1, "/")) {
         bool is_folder;
@@ -550,6 +536,56 @@ static int store_remove(void *context, const char *path, struct error *error)
     return store_error(volume, status, OPERATION_WRITE, "removal", error);
 }
 
+/* --- looking --- */
+
+static int check_space(void *context, struct error *error)
+{
+    struct exfat_volume *volume = context;
+
+    return check_clean(volume, le16_to_cpu(volume->exfat.sb->volume_state), error);
+}
+
+static void add_node(struct volume_list *list, const struct exfat_node *node)
+{
+    const uint16_t of_windows = EXFAT_ATTRIB_HIDDEN | EXFAT_ATTRIB_SYSTEM;
+    char name[EXFAT_UTF8_NAME_BUFFER_MAX];
+    struct filesystem_file *file;
+
+    /* The library's own function gives up where a name is not UTF-16. */
+    if ((node->attrib & of_windows) == of_windows ||
+        exfat_utf16_to_utf8(name, node->name, sizeof name, EXFAT_NAME_MAX) != 0)
+        return;
+    file = volume_list_add(list, name);
+    if (!file)
+        return;
+    file->is_folder = node->attrib & EXFAT_ATTRIB_DIR;
+    file->bytes = file->is_folder ? 0 : node->size;
+    file->modified = node->mtime > 0 ? (int64_t)node->mtime : -1;
+}
+
+static int list_folder(void *context, const char *path, struct volume_list *list, struct error *error)
+{
+    struct exfat_volume *volume = context;
+    struct exfat_node *folder, *node;
+    struct exfat_iterator iterator;
+    int status;
+
+    exfat_begin_work(&volume->device);
+    status = look_up(volume, path, &folder);
+    if (status < 0)
+        return store_error(volume, status, OPERATION_OPEN, "no such folder", error);
+    status = folder->attrib & EXFAT_ATTRIB_DIR ? exfat_opendir(&volume->exfat, folder, &iterator) : -ENOTDIR;
+    if (status == 0) {
+        while (volume_list_seen(list) && (node = exfat_readdir(&iterator))) {
+            add_node(list, node);
+            exfat_put_node(&volume->exfat, node);
+        }
+        exfat_closedir(&volume->exfat, &iterator);
+    }
+    exfat_put_node(&volume->exfat, folder);
+    return status < 0 ? store_error(volume, status, OPERATION_READ, "folder", error) : 0;
+}
+
 static const struct volume_file_ops exfat_files = {
     .name = "exfat",
     .volume_size = sizeof(struct exfat_volume),
@@ -564,10 +600,23 @@ static const struct volume_file_ops exfat_files = {
     .flush = store_flush,
     .close = store_close,
     .remove = store_remove,
+    .check_space = check_space,
+    .list = list_folder,
 };
 
 int exfat_open_store(struct block_device *volume, const char *path, bool write, struct stream_store **store,
                      struct error *error)
 {
     return volume_store_open(volume, &exfat_files, path, write, store, error);
+}
+
+int exfat_look(struct block_device *volume, struct filesystem_space *space, struct error *error)
+{
+    return volume_read_space(volume, &exfat_files, space, error);
+}
+
+int exfat_list_files(struct block_device *volume, const char *folder, filesystem_found *found, void *context,
+                     struct error *error)
+{
+    return volume_list_files(volume, &exfat_files, folder, found, context, error);
 }

@@ -528,4 +528,6 @@ const struct filesystem_driver ext_filesystem = {
     .probe = ext_probe,
     .read_allocation = ext_read_allocation,
     .open_store = ext_open_store,
+    .read_space = ext_look,
+    .list_files = ext_list_files,
 };

@@ -72,8 +72,17 @@ int ext_end_change(struct ext_volume *volume, struct error *error);
 int ext_error(struct ext_volume *volume, errcode_t status, enum error_operation operation, const char *what,
               struct error *error);
 
+/* --- looking (ext_look.c); see struct volume_file_ops --- */
+
+int ext_check_space(void *context, struct error *error);
+int ext_list(void *context, const char *path, struct volume_list *list, struct error *error);
+
 /* Stream store over a volume; see core/filesystem.h. */
 int ext_open_store(struct block_device *volume, const char *path, bool write, struct stream_store **store,
+                   struct error *error);
+/* The other operations on its files. */
+int ext_look(struct block_device *volume, struct filesystem_space *space, struct error *error);
+int ext_list_files(struct block_device *volume, const char *folder, filesystem_found *found, void *context,
                    struct error *error);
 
 #endif

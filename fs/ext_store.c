@@ -741,10 +741,23 @@ static const struct volume_file_ops ext_files = {
     .flush = ext_flush_file,
     .close = ext_close,
     .remove = ext_remove,
+    .check_space = ext_check_space,
+    .list = ext_list,
 };
 
 int ext_open_store(struct block_device *volume, const char *path, bool write, struct stream_store **store,
                    struct error *error)
 {
     return volume_store_open(volume, &ext_files, path, write, store, error);
+}
+
+int ext_look(struct block_device *volume, struct filesystem_space *space, struct error *error)
+{
+    return volume_read_space(volume, &ext_files, space, error);
+}
+
+int ext_list_files(struct block_device *volume, const char *folder, filesystem_found *found, void *context,
+                   struct error *error)
+{
+    return volume_list_files(volume, &ext_files, folder, found, context, error);
 }

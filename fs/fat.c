@@ -267,4 +267,5 @@ static int fat_read_allocation(struct block_device *volume, struct allocation *a
     return reader_finish(allocation, status);
 }
 
-const struct filesystem_driver fat_filesystem = {"fat", fat_probe, fat_read_allocation, NULL};
+const struct filesystem_driver fat_filesystem = {
+    .name = "fat", .probe = fat_probe, .read_allocation = fat_read_allocation};

@@ -349,4 +349,6 @@ const struct filesystem_driver ntfs_filesystem = {
     .probe = ntfs_probe,
     .read_allocation = ntfs_read_allocation,
     .open_store = ntfs_open_store,
+    .read_space = ntfs_look,
+    .list_files = ntfs_list_files,
 };

@@ -45,5 +45,9 @@ void ntfs_examine_state(ntfs_volume *volume, struct ntfs_state *state);
 /* Stream store over a volume; see core/filesystem.h. */
 int ntfs_open_store(struct block_device *volume, const char *path, bool write, struct stream_store **store,
                     struct error *error);
+/* The other operations on its files. */
+int ntfs_look(struct block_device *volume, struct filesystem_space *space, struct error *error);
+int ntfs_list_files(struct block_device *volume, const char *folder, filesystem_found *found, void *context,
+                    struct error *error);
 
 #endif

@@ -66,19 +66,12 @@ static int refuse(struct ntfs_store_volume *volume, const char *why, struct erro
 
 /* --- mount --- */
 
-/* Looks at the volume through a read-only mount: the library's writable one may already change something. */
-static int check_writable(struct ntfs_store_volume *volume, struct error *error)
+static int check_state(struct ntfs_store_volume *volume, ntfs_volume *mounted, struct error *error)
 {
     struct ntfs_state state;
-    ntfs_volume *mounted = ntfs_mount_device(&volume->device, NTFS_MNT_RDONLY);
-    bool supported;
 
-    if (!mounted)
-        return store_error(volume, OPERATION_OPEN, "the volume's metadata", error);
     ntfs_examine_state(mounted, &state);
-    supported = ntfs_version_is_supported(mounted) == 0;
-    ntfs_umount(mounted, FALSE);
-    if (!supported)
+    if (ntfs_version_is_supported(mounted) != 0)
         return refuse(volume, "its NTFS version is unknown", error);
     if (state.hibernated)
         return refuse(volume, "Windows sleeps on it (hibernation or Fast Startup); shut Windows down fully first",
@@ -88,6 +81,32 @@ static int check_writable(struct ntfs_store_volume *volume, struct error *error)
     if (state.log_open)
         return refuse(volume, "Windows did not close it; start Windows and shut it down fully first", error);
     return 0;
+}
+
+/* Looks at the volume through a read-only mount: the library's writable one may already change something. */
+static int check_writable(struct ntfs_store_volume *volume, struct error *error)
+{
+    ntfs_volume *mounted = ntfs_mount_device(&volume->device, NTFS_MNT_RDONLY);
+    int status;
+
+    if (!mounted)
+        return store_error(volume, OPERATION_OPEN, "the volume's metadata", error);
+    status = check_state(volume, mounted, error);
+    ntfs_umount(mounted, FALSE);
+    return status;
+}
+
+/* The library counts as far as an attribute says that it goes; one with a hole at its end could go on for years. */
+static int count_free(ntfs_volume *mounted)
+{
+    const int64_t slack = 64 * 1024;
+    int64_t bytes = mounted->nr_clusters / 8 + slack;
+
+    if (mounted->lcnbmp_na->data_size > bytes || mounted->mftbmp_na->data_size > bytes) {
+        errno = EIO;
+        return -1;
+    }
+    return ntfs_volume_get_free_space(mounted);
 }
 
 static int store_mount(void *context, struct volume_io *io, struct error *error)
@@ -104,7 +123,7 @@ static int store_mount(void *context, struct volume_io *io, struct error *error)
     if (!volume->volume)
         return store_error(volume, OPERATION_OPEN, "the volume's metadata", error);
     NVolClearCompression(volume->volume);
-    if (ntfs_set_ignore_case(volume->volume) < 0 || (io->writable && ntfs_volume_get_free_space(volume->volume) < 0))
+    if (ntfs_set_ignore_case(volume->volume) < 0 || (io->writable && count_free(volume->volume) < 0))
         return store_error(volume, OPERATION_OPEN, "the volume's metadata", error);
     return 0;
 }
@@ -160,7 +179,7 @@ static uint64_t store_free_space(void *context)
     struct ntfs_store_volume *volume = context;
     int64_t clusters = volume->volume->free_clusters;
 
-    if (!volume->io->writable)
+    if (!NVolFreeSpaceKnown(volume->volume))
         return UINT64_MAX;
     return clusters > 0 ? (uint64_t)clusters * volume->volume->cluster_size : 0;
 }
@@ -457,6 +476,129 @@ static int store_remove(void *context, const char *path, struct error *error)
     return status < 0 ? status : sync_volume(volume, error);
 }
 
+/* --- looking --- */
+
+static int check_space(void *context, struct error *error)
+{
+    struct ntfs_store_volume *volume = context;
+
+    if (count_free(volume->volume) < 0)
+        return store_error(volume, OPERATION_READ, "$Bitmap", error);
+    return check_state(volume, volume->volume, error);
+}
+
+/* What ntfs_readdir() finds. Until the inodes are read, `bytes` of a file is its reference. */
+static int list_entry(void *context, const ntfschar *name, const int length, const int name_type, const s64 position,
+                      const MFT_REF reference, const unsigned type)
+{
+    struct volume_list *list = context;
+    char text[FILESYSTEM_NAME_MAX], *to = text;
+    struct filesystem_file *file;
+
+    (void)position;
+    (void)type;
+    if (!volume_list_seen(list))
+        return -1;
+    /* The short second name of a file, the volume's own files, and what is no UTF-16. */
+    if (name_type == FILE_NAME_DOS || MREF(reference) < FILE_first_user ||
+        ntfs_ucstombs(name, length, &to, sizeof text) < 0)
+        return 0;
+    file = volume_list_add(list, text);
+    if (file)
+        file->bytes = reference;
+    return 0;
+}
+
+/* false: not to be shown. *failed: the disk does not answer. */
+static bool describe(struct ntfs_store_volume *volume, struct filesystem_file *file, bool *failed)
+{
+    const FILE_ATTR_FLAGS of_windows = FILE_ATTR_HIDDEN | FILE_ATTR_SYSTEM;
+    ntfs_inode *inode = ntfs_inode_open(volume->volume, file->bytes);
+    ntfs_time epoch_1970 = const_cpu_to_sle64(NTFS_TIME_OFFSET);
+    int64_t modified;
+    bool shown;
+
+    file->bytes = UINT64_MAX;
+    *failed = !inode && volume->io->error.code != ERROR_NONE;
+    if (!inode)
+        return true; /* damage that is the file's own */
+    modified = (sle64_to_cpu(inode->last_data_change_time) - sle64_to_cpu(epoch_1970)) / 10000000;
+    file->modified = modified > 0 ? modified : -1;
+    file->is_folder = inode->mrec->flags & MFT_RECORD_IS_DIRECTORY;
+    file->bytes = file->is_folder ? 0 : (uint64_t)inode->data_size;
+    shown = (inode->flags & of_windows) != of_windows && !(inode->flags & FILE_ATTR_REPARSE_POINT);
+    ntfs_inode_close(inode);
+    return shown;
+}
+
+/* Reads the inodes, which must not be open while the library reads the folder: one of them may be the folder. */
+static int describe_all(struct ntfs_store_volume *volume, struct volume_list *list, struct error *error)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        bool failed;
+
+        if (describe(volume, &list->files[i], &failed) && kept++ < i)
+            list->files[kept - 1] = list->files[i];
+        if (failed)
+            return store_error(volume, OPERATION_READ, "folder", error);
+    }
+    list->count = kept;
+    return 0;
+}
+
+/* The library goes through all of an index, holes included; see count_free(). */
+static int check_index(ntfs_inode *folder)
+{
+    static const struct {
+        ATTR_TYPES type;
+        int64_t most; /* policy: about two million files */
+    } parts[] = {{AT_INDEX_ALLOCATION, 256 << 20}, {AT_BITMAP, 64 << 10}};
+
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        ntfs_attr *part = ntfs_attr_open(folder, parts[i].type, NTFS_INDEX_I30, 4);
+        bool fits = !part || (part->data_size >= 0 && part->data_size <= parts[i].most);
+
+        if (part)
+            ntfs_attr_close(part);
+        if (!fits) {
+            errno = EIO;
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int list_folder(void *context, const char *path, struct volume_list *list, struct error *error)
+{
+    struct ntfs_store_volume *volume = context;
+    ntfs_inode *folder =
+        *path ? ntfs_pathname_to_inode(volume->volume, NULL, path) : ntfs_inode_open(volume->volume, FILE_root);
+    s64 position = 0;
+    int status;
+
+    if (!folder)
+        return store_error(volume, OPERATION_OPEN, "no such folder", error);
+    if (!(folder->mrec->flags & MFT_RECORD_IS_DIRECTORY)) {
+        ntfs_inode_close(folder);
+        errno = ENOTDIR;
+        return store_error(volume, OPERATION_OPEN, "no such folder", error);
+    }
+    /* Otherwise it says all names in lower case. */
+    NVolSetCaseSensitive(volume->volume);
+    status = check_index(folder);
+    if (status == 0)
+        status = ntfs_readdir(folder, &position, list, list_entry);
+    NVolClearCaseSensitive(volume->volume);
+    if (status < 0 && !list->is_cut && !list->is_damaged && !list->no_memory)
+        status = store_error(volume, OPERATION_READ, "folder", error);
+    else
+        status = 0;
+    ntfs_inode_close(folder);
+    return status < 0 ? status : describe_all(volume, list, error);
+}
+
 static const struct volume_file_ops ntfs_files = {
     .name = "ntfs",
     .volume_size = sizeof(struct ntfs_store_volume),
@@ -471,10 +613,23 @@ static const struct volume_file_ops ntfs_files = {
     .flush = store_flush,
     .close = store_close,
     .remove = store_remove,
+    .check_space = check_space,
+    .list = list_folder,
 };
 
 int ntfs_open_store(struct block_device *volume, const char *path, bool write, struct stream_store **store,
                     struct error *error)
 {
     return volume_store_open(volume, &ntfs_files, path, write, store, error);
+}
+
+int ntfs_look(struct block_device *volume, struct filesystem_space *space, struct error *error)
+{
+    return volume_read_space(volume, &ntfs_files, space, error);
+}
+
+int ntfs_list_files(struct block_device *volume, const char *folder, filesystem_found *found, void *context,
+                    struct error *error)
+{
+    return volume_list_files(volume, &ntfs_files, folder, found, context, error);
 }

@@ -265,14 +265,15 @@ static bool iso9660_probe(struct block_device *volume, const uint8_t *head, size
     return true;
 }
 
-const struct filesystem_driver bitlocker_filesystem = {"bitlocker", bitlocker_probe, encrypted, NULL};
-const struct filesystem_driver luks_filesystem = {"luks", luks_probe, encrypted, NULL};
-const struct filesystem_driver lvm_filesystem = {"lvm2", lvm_probe, NULL, NULL};
-const struct filesystem_driver raid_filesystem = {"mdraid", raid_probe, NULL, NULL};
-const struct filesystem_driver apfs_filesystem = {"apfs", apfs_probe, NULL, NULL};
-const struct filesystem_driver refs_filesystem = {"refs", refs_probe, NULL, NULL};
-const struct filesystem_driver xfs_filesystem = {"xfs", xfs_probe, NULL, NULL};
-const struct filesystem_driver squashfs_filesystem = {"squashfs", squashfs_probe, NULL, NULL};
-const struct filesystem_driver btrfs_filesystem = {"btrfs", btrfs_probe, NULL, NULL};
-const struct filesystem_driver hfsplus_filesystem = {"hfsplus", hfsplus_probe, NULL, NULL};
-const struct filesystem_driver iso9660_filesystem = {"iso9660", iso9660_probe, NULL, NULL};
+const struct filesystem_driver bitlocker_filesystem = {
+    .name = "bitlocker", .probe = bitlocker_probe, .read_allocation = encrypted};
+const struct filesystem_driver luks_filesystem = {.name = "luks", .probe = luks_probe, .read_allocation = encrypted};
+const struct filesystem_driver lvm_filesystem = {.name = "lvm2", .probe = lvm_probe};
+const struct filesystem_driver raid_filesystem = {.name = "mdraid", .probe = raid_probe};
+const struct filesystem_driver apfs_filesystem = {.name = "apfs", .probe = apfs_probe};
+const struct filesystem_driver refs_filesystem = {.name = "refs", .probe = refs_probe};
+const struct filesystem_driver xfs_filesystem = {.name = "xfs", .probe = xfs_probe};
+const struct filesystem_driver squashfs_filesystem = {.name = "squashfs", .probe = squashfs_probe};
+const struct filesystem_driver btrfs_filesystem = {.name = "btrfs", .probe = btrfs_probe};
+const struct filesystem_driver hfsplus_filesystem = {.name = "hfsplus", .probe = hfsplus_probe};
+const struct filesystem_driver iso9660_filesystem = {.name = "iso9660", .probe = iso9660_probe};

@@ -114,4 +114,5 @@ static int swap_read_allocation(struct block_device *volume, struct allocation *
     return reader_finish(allocation, status);
 }
 
-const struct filesystem_driver swap_filesystem = {"swap", swap_probe, swap_read_allocation, NULL};
+const struct filesystem_driver swap_filesystem = {
+    .name = "swap", .probe = swap_probe, .read_allocation = swap_read_allocation};

@@ -10,6 +10,7 @@
 
 #include "core/block.h"
 #include "core/extent.h"
+#include "core/filesystem.h"
 #include "core/stream.h"
 
 /* --- the volume's bytes (volume_io.c) --- */
@@ -71,8 +72,24 @@ void volume_utf16_text(char *to, size_t to_size, const uint8_t *from, size_t uni
 /* RFC 4122 order, lower case. */
 void volume_uuid_text(char text[37], const uint8_t uuid[16]);
 
-/* --- files on a volume (volume_store.c) --- */
+/* --- files on a volume (volume_store.c, volume_look.c) --- */
 
+/* The entries of a folder while they are found; on the fiber. */
+struct volume_list {
+    struct platform *platform;
+    struct filesystem_file *files;
+    size_t count, room, seen;
+    bool is_cut;     /* one more than FILESYSTEM_FILES_MAX was there */
+    bool is_damaged; /* there were too many to be true */
+    bool no_memory;
+};
+/* To be called for each place in which an entry could be. false: enough has been seen. */
+bool volume_list_seen(struct volume_list *list);
+/*
+ * Adds a name: a file of unknown size and time, to be filled in until the next is added. NULL: it is left out (not text as
+ * filesystem_name_is_text() has it), or the list is full.
+ */
+struct filesystem_file *volume_list_add(struct volume_list *list, const char *name);
 /*
  * What a file system gives. All functions but those of volume_store_open's caller run on the store's fiber, one at a time; the
  * library's memory is that fiber's arena. Paths are components separated by '/' (never empty, no leading slash).
@@ -94,10 +111,24 @@ struct volume_file_ops {
     int (*flush)(void *volume, void *file, struct error *error);
     int (*close)(void *volume, void *file, struct error *error);
     int (*remove)(void *volume, const char *path, struct error *error);
+    /*
+     * The last two are for a volume that is mounted for reading. Would it be mounted for writing? -ERROR_REFUSED or -ERROR_UNSUPPORTED with
+     * the reason in words, other errors as ever. Afterwards free_space() knows.
+     */
+    int (*check_space)(void *volume, struct error *error);
+    /* path "": the root. -ERROR_NOT_FOUND: no such folder. */
+    int (*list)(void *volume, const char *path, struct volume_list *list, struct error *error);
 };
 
 /* Mounts on a fiber of its own. `path` uses / or \. -ERROR_BUSY: another store writes to this volume. */
 int volume_store_open(struct block_device *device, const struct volume_file_ops *ops, const char *path, bool write,
                       struct stream_store **store, struct error *error);
+/* Components of a path separated by one '/'. -ERROR_USAGE: it does not fit, or has "." or "..". "" is none. */
+int volume_normalise(const char *path, char *to, size_t size);
+/* struct filesystem_driver's operations of these names. */
+int volume_read_space(struct block_device *device, const struct volume_file_ops *ops, struct filesystem_space *space,
+                      struct error *error);
+int volume_list_files(struct block_device *device, const struct volume_file_ops *ops, const char *folder,
+                      filesystem_found *found, void *context, struct error *error);
 
 #endif

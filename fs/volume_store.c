@@ -468,8 +468,7 @@ static void store_close(struct stream_store *stream_store)
     release(store);
 }
 
-/* Components separated by one '/', none of them empty, "." or "..". */
-static int normalise(const char *path, char *to, size_t size)
+int volume_normalise(const char *path, char *to, size_t size)
 {
     size_t used = 0;
 
@@ -489,7 +488,7 @@ static int normalise(const char *path, char *to, size_t size)
         path += *path != 0;
     }
     to[used] = 0;
-    return used ? 0 : -ERROR_USAGE;
+    return 0;
 }
 
 /* The disk below all slices and where the volume starts on it. */
@@ -554,9 +553,10 @@ int volume_store_open(struct block_device *device, const struct volume_file_ops 
                                          .max_volume_bytes = UINT64_MAX};
     snprintf(store->store.name, sizeof store->store.name, "%.38s:%.40s", device->name, path);
     find_disk(device, &store->store);
-    status = normalise(path, store->path, sizeof store->path);
-    if (status < 0)
-        error_set(error, ERROR_USAGE, OPERATION_OPEN, store->store.name, ERROR_NO_BLOCK, "not a path of a file");
+    status = volume_normalise(path, store->path, sizeof store->path);
+    if (status < 0 || !store->path[0])
+        status =
+            error_set(error, ERROR_USAGE, OPERATION_OPEN, store->store.name, ERROR_NO_BLOCK, "not a path of a file");
     else
         status = start(store, device, error);
     if (status < 0) {

@@ -85,6 +85,34 @@ static void read_file(struct fuzz_disk *disk, const struct filesystem_driver *dr
     store->close(store);
 }
 
+static bool take_entry(void *context, const struct filesystem_file *file)
+{
+    unsigned *left = context;
+
+    fuzz_require(*left > 0);
+    fuzz_require(filesystem_name_is_text(file->name) && fuzz_text_valid(file->name, sizeof file->name));
+    fuzz_require(file->modified >= -1);
+    --*left;
+    return true;
+}
+
+/* The root and a folder of a volume that lies, and the room on it. */
+static void look(struct fuzz_disk *disk, const struct filesystem_driver *driver)
+{
+    struct filesystem_space space;
+
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned left = FILESYSTEM_FILES_MAX;
+
+        disk->budget = FUZZ_READ_BUDGET;
+        if (driver->list_files(&disk->device, i ? "folder" : "", take_entry, &left, NULL) < 0)
+            fuzz_require(left == FILESYSTEM_FILES_MAX);
+    }
+    disk->budget = FUZZ_READ_BUDGET;
+    if (driver->read_space(&disk->device, &space, NULL) == 0)
+        fuzz_require(space.can_write == !space.why[0] && fuzz_text_valid(space.why, sizeof space.why));
+}
+
 /* A file written on a volume that lies: whatever comes of it, it ends, and nothing is lost track of. */
 static bool write_file(struct fuzz_disk *disk, const struct filesystem_driver *driver, const char *path)
 {
@@ -138,6 +166,7 @@ static void run(const uint8_t *data, size_t size, uint64_t most, const struct fi
     if (driver && driver->open_store && !(disk.flags & FUZZ_NO_FILES)) {
         read_file(&disk, driver, "image");
         read_file(&disk, driver, "folder/image");
+        look(&disk, driver);
     }
     if (driver && driver->open_store && (disk.flags & FUZZ_WRITE)) {
         (void)write_file(&disk, driver, "folder/new");

@@ -95,8 +95,8 @@ static int fake_read(struct block_device *volume, struct allocation *allocation)
     }
 }
 
-static const struct filesystem_driver fake = {"fake", fake_probe, fake_read, NULL};
-static const struct filesystem_driver rival = {"rival", rival_probe, NULL, NULL};
+static const struct filesystem_driver fake = {.name = "fake", .probe = fake_probe, .read_allocation = fake_read};
+static const struct filesystem_driver rival = {.name = "rival", .probe = rival_probe};
 
 /* Runs the reader for `kind` on a disk of 4 KiB blocks with virtual time. Returns filesystem_allocation()'s answer. */
 static int run_fake(const char *kind, struct allocation *allocation, uint64_t cancel_at)
