@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one place that turns errors and messages into sentences: what happened, to which disk, where, what to do next.
+ * The one place that turns errors and messages into sentences: what happened, to which disk, where, what to do next. The words are the
+ * catalogue's.
+ *
+ * In the patterns of messages %t and %u are the message's two texts, %0 %1 %2 its numbers, %a %b the first two numbers as sizes.
  */
 #ifndef UI_MESSAGE_H
 #define UI_MESSAGE_H
@@ -8,11 +11,19 @@
 #include "core/error.h"
 #include "core/message.h"
 
-#define SENTENCE_MAX 512
+struct language;
 
-/* Both return `text`, a complete sentence without a line end. */
+/* Bytes, for the longest sentence of any language with the longest arguments; a test holds them against each other. */
+#define SENTENCE_MAX 1024
+
+/*
+ * All return `text`, a complete sentence without a line end. Without a language it is the English one, for commands, logs and
+ * programs. error->detail is English in all languages.
+ */
 char *error_sentence(const struct error *error, char text[SENTENCE_MAX]);
 char *message_sentence(const struct message *message, char text[SENTENCE_MAX]);
+char *error_sentence_in(const struct language *language, const struct error *error, char text[SENTENCE_MAX]);
+char *message_sentence_in(const struct language *language, const struct message *message, char text[SENTENCE_MAX]);
 /* A stable name for programs, such as "fs-hibernated". */
 const char *message_name(enum message_id id);
 
