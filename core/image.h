@@ -125,6 +125,8 @@ int image_writer_add(struct image_writer *writer, const struct image_chunk *chun
 /* Last segment, trailer, seek table, flush. Only after this is the image complete. Waits (runs the loop). */
 int image_writer_finish(struct image_writer *writer, struct image_totals *totals, struct error *error);
 /* Bytes handed to the stream so far, for progress. */
+/* true: nothing more is submitted (what is in flight ends) until false, or until image_writer_finish() or _destroy(). */
+void image_writer_pause(struct image_writer *writer, bool paused);
 uint64_t image_writer_stored(const struct image_writer *writer);
 /* Nothing is on its way to the stream: it waits for the segment that fills. */
 bool image_writer_idle(const struct image_writer *writer);
@@ -157,6 +159,8 @@ int image_reader_next(struct image_reader *reader, struct image_chunk *chunk, ui
 void image_reader_release(struct image_reader *reader, void *hold);
 /* Continues at the region (by index into description->regions). In STREAM and SALVAGE mode forwards only: what lies before is read and dropped. */
 int image_reader_seek_region(struct image_reader *reader, unsigned region, struct error *error);
+/* true: it reads ahead no further (what is in flight ends) until false. Meanwhile image_reader_next() must not be called. */
+void image_reader_pause(struct image_reader *reader, bool paused);
 uint64_t image_reader_consumed(const struct image_reader *reader); /* image bytes read, for progress */
 size_t image_reader_memory(const struct image_reader *reader);     /* bytes in use now: batches and the segment table */
 void image_reader_close(struct image_reader *reader);

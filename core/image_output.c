@@ -254,7 +254,7 @@ void output_pump(struct image_writer *writer)
 {
     struct segment *segment;
 
-    while ((segment = writer->sending) != NULL && !writer->status && !writer->flush_sent) {
+    while ((segment = writer->sending) != NULL && !writer->status && !writer->flush_sent && !writer->paused) {
         struct piece *piece = segment->first;
 
         if (!writer->index_sent) {
@@ -298,8 +298,15 @@ static bool nothing_in_flight(void *context)
     return !writer->in_flight && !writer->sending;
 }
 
+void image_writer_pause(struct image_writer *writer, bool paused)
+{
+    writer->paused = paused;
+    output_pump(writer);
+}
+
 void output_drain(struct image_writer *writer)
 {
+    writer->paused = false;
     loop_wait(writer->loop, nothing_in_flight, writer, UINT64_MAX);
 }
 

@@ -292,7 +292,7 @@ static void produce(struct image_reader *reader)
 {
     bool moved = true;
 
-    while (moved && !reader->status) {
+    while (moved && !reader->status && !reader->paused) {
         moved = false;
         switch (reader->phase) {
         case PRODUCER_LINK:
@@ -318,6 +318,12 @@ static void produce(struct image_reader *reader)
             break;
         }
     }
+}
+
+void image_reader_pause(struct image_reader *reader, bool paused)
+{
+    reader->paused = paused;
+    produce(reader);
 }
 
 /* --- the consumer --- */

@@ -51,6 +51,7 @@ struct image_reader {
     struct index_walk walk;
     uint64_t run_left;     /* stored bytes of the run at hand that no batch covers yet */
     uint64_t batch_offset; /* image offset of the next batch */
+    bool paused;
     struct source_read link_read;
     bool link_reading;
     uint8_t front[FRAME_SIZE_MIN];

@@ -72,6 +72,7 @@ struct image_writer {
     bool index_sent, flush_sent;
     struct stream_request flush;
     unsigned in_flight;
+    bool paused;
     unsigned events; /* counts completions, so that waiting code sees that something moved */
 
     /* The image so far. */

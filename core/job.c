@@ -65,12 +65,24 @@ static void send_progress(struct job *job, uint64_t now)
         .started = job->started,
         .now = now,
         .partition = job->partition,
+        .paused = job->paused,
+        .paused_nanoseconds = job->result->paused_nanoseconds + (job->paused ? now - job->paused_since : 0),
+        .read_bytes = job->source ? job->result->read_bytes : job->taken_bytes,
+        .processed_bytes = job->processed_bytes,
+        .written_bytes = job->result->written_bytes,
+        .verified_bytes = job->result->verified_bytes,
     };
     bool checks = job->phase == PHASE_READ_BACK || job->plan->kind == JOB_VERIFY;
     uint64_t done = checks ? job->checked_bytes : job->copied_bytes;
 
     /* Zero chunks count whole on the way back, so the sum may pass what was planned. */
     progress.done_bytes = smaller_of(done, job->total_bytes);
+    job_positions_update(job);
+    progress.begin_position = job->positions.begin;
+    progress.end_position = job->positions.end;
+    progress.read_position = job->positions.read;
+    progress.written_position = job->positions.written;
+    progress.verified_position = job->positions.verified;
     job->next_event = now + EVENT_INTERVAL;
     if (job->listener && job->listener->progress)
         job->listener->progress(job->listener, &progress);
@@ -102,14 +114,64 @@ static void fail_stuck(struct job *job)
     job_fail(job, &error);
 }
 
+/* --- pause --- */
+
+/* Completions bring new requests too: everything that submits is told. */
+static void set_paused(struct job *job, bool paused)
+{
+    job->paused = paused;
+    job->reads.paused = job->writes.paused = job->checks.paused = paused;
+    if (job->reader)
+        image_reader_pause(job->reader, paused);
+    if (job->writer)
+        image_writer_pause(job->writer, paused);
+}
+
+static void end_pause(struct job *job, uint64_t now)
+{
+    uint64_t passed = now - job->paused_since;
+
+    job->result->paused_nanoseconds += passed;
+    job->phase_started += passed;
+    if (job->pipeline)
+        pipeline_rested(job->pipeline);
+    job_overlap_rested(job);
+    set_paused(job, false);
+}
+
+/* A job that failed or is cancelled is not paused: what it waits for at its end must end. */
+static void look_at_pause(struct job *job, uint64_t now)
+{
+    struct job_listener *listener = job->listener;
+    bool wanted = !job->result->status && listener && listener->paused && listener->paused(listener);
+
+    if (wanted == job->paused)
+        return;
+    if (wanted) {
+        job->paused_since = now;
+        set_paused(job, true);
+    } else {
+        end_pause(job, now);
+    }
+    job->next_event = now;
+}
+
+static const char *state_after_cancel(const struct job *job)
+{
+    if (!job->begun)
+        return "nothing was written";
+    return job->plan->destroys ? "the target is half restored and boots nothing" : "";
+}
+
 static void tick(struct job *job)
 {
     uint64_t now = platform_now(job->platform);
 
     if (!job->result->status && cancel_requested(job))
-        cancel(job, job->plan->destroys ? "the target is half restored and boots nothing" : "");
+        cancel(job, state_after_cancel(job));
     if (!job->result->status && job->pipeline && pipeline_stuck(job->pipeline))
         fail_stuck(job);
+    look_at_pause(job, now);
     if (now >= job->next_event)
         send_progress(job, now);
 }
@@ -125,6 +187,8 @@ void job_phase(struct job *job, enum job_phase phase)
         job->result->copy_nanoseconds += passed;
     job->phase = phase;
     job->phase_started = now;
+    if (phase != PHASE_FLUSH)
+        job->partition = job_first_partition(job);
     send_progress(job, now);
 }
 
@@ -141,6 +205,8 @@ static bool step_or_stop(void *context)
     if (wait->finished)
         return true;
     tick(wait->job);
+    if (wait->job->paused)
+        return false;
     wait->finished = wait->job->result->status || wait->step(wait->job) || wait->job->result->status;
     return wait->finished;
 }
@@ -153,6 +219,17 @@ int job_loop(struct job *job, bool (*step)(struct job *job))
     while (!loop_wait(job->loop, step_or_stop, &wait, deadline_after(job->platform, EVENT_INTERVAL)))
         ;
     return job->result->status;
+}
+
+static bool nothing_to_do(struct job *job)
+{
+    (void)job;
+    return true;
+}
+
+int job_rest(struct job *job)
+{
+    return job_loop(job, nothing_to_do);
 }
 
 /* --- slots --- */
@@ -203,6 +280,19 @@ struct pipeline_slot *job_claim(struct job *job)
         slot->user = &job->slots[job->slots_used++];
     memset(slot->user, 0, sizeof(struct job_slot));
     return slot;
+}
+
+void job_ready(struct job *job, struct pipeline_slot *slot, enum pipeline_work work)
+{
+    job_slot(slot)->worked = true;
+    slot->work = work;
+    pipeline_ready(job->pipeline, slot);
+}
+
+void job_count_work(struct job *job, struct pipeline_slot *slot)
+{
+    if (job_slot(slot)->worked)
+        job->processed_bytes += job_slot(slot)->used_bytes;
 }
 
 void job_set_map(struct pipeline_slot *slot, const uint8_t *map)
@@ -334,10 +424,13 @@ int job_run(struct loop *loop, struct plan *plan, struct job_listener *listener,
     job->started = job->phase_started = platform_now(loop->platform);
     job->phase = plan->kind == JOB_VERIFY ? PHASE_READ_BACK : PHASE_COPY;
 
-    /* The wish may have come while the plan was made or read: before anything is destroyed. */
-    if (cancel_requested(job))
-        cancel(job, "nothing was written");
-    status = result->status ? result->status : run(job, &error);
+    job_positions_begin(job);
+    job_phase(job, job->phase);
+    /* The wish to cancel may have come while the plan was made or read: before anything is destroyed. */
+    status = job_rest(job);
+    job->begun = !plan->destroys;
+    if (!status)
+        status = run(job, &error);
     if (status && !result->status) {
         if (!error.code)
             error.code = (enum error_code) - status;

@@ -107,14 +107,48 @@ struct job_progress {
     uint64_t done_bytes, total_bytes; /* of the phase, plain bytes in use */
     uint64_t stored_bytes;            /* image bytes written or read */
     uint64_t started, now;            /* nanoseconds */
-    unsigned partition;
+    unsigned partition;          /* at hand; at the beginning of a phase the one that comes first; 0: tables, gaps */
+    bool paused;                 /* the listener wanted it, and what was in flight ends or has ended */
+    uint64_t paused_nanoseconds; /* so far: what `now - started` holds of pauses */
+
+    /*
+     * Counters of the whole job, to be differentiated; they never fall. Plain bytes in use. What stored_bytes above counts
+     * begins anew when a capture reads its image back.
+     */
+    uint64_t
+        read_bytes; /* capture, clone: of the source; restore, verify: of data that came out of the image to be decoded */
+    uint64_t processed_bytes; /* compressed, decoded or (clone) hashed; not what is hashed when it is read back */
+    uint64_t written_bytes;   /* to the target disk; a capture's are stored_bytes */
+    uint64_t verified_bytes;  /* read back or compared, and matched */
+
+    /*
+     * For a map of the disk: the source's for a capture, otherwise the target's; of an image that is verified without a disk,
+     * the disk it was made of (of an image of one partition: that partition). Bytes from the start of the whole disk, also
+     * when the job is about one partition: it works through [begin_position, end_position) in the order of addresses.
+     *
+     * Everything from begin_position to the position has been read; written; read back and matched (verify: compared). Also
+     * what is not in use or not asked for is passed. 0: not begun, or not done by this job; otherwise within begin and end, at the end when
+     * all of it is done. They never fall. Not told:
+     *  - the tables, and what else job_run() keeps to the last: they are written and read back in PHASE_FINISH;
+     *  - a capture's written_position is what the image's writer took: up to a segment of it may not be stored yet;
+     *  - while a restore that goes on looks for what is there already (PHASE_READ_BACK at the beginning), all are 0.
+     */
+    uint64_t begin_position, end_position;
+    uint64_t read_position, written_position, verified_position;
 };
 
 /* Events go to the caller's listener, from the outermost loop step. */
 struct job_listener {
-    void (*progress)(struct job_listener *listener, const struct job_progress *progress); /* at most 10 a second */
+    /* At most 10 a second; and when a phase begins, and a pause begins or ends. */
+    void (*progress)(struct job_listener *listener, const struct job_progress *progress);
     void (*message)(struct job_listener *listener, const struct message *message);
     bool (*cancelled)(struct job_listener *listener); /* NULL: the platform's cancel_requested() alone */
+    /*
+     * While it says true, nothing new is read or written. What is in flight ends, the loop runs, progress events come, the
+     * wish to cancel is heard. Asked often. Not heard in the middle of short work (opening the image, writing its
+     * end or the tables, a flush): the pause begins after it. NULL: never.
+     */
+    bool (*paused)(struct job_listener *listener);
 };
 
 enum job_verification { VERIFIED_NOT, VERIFIED_READ_BACK };
@@ -125,7 +159,8 @@ struct job_result {
     struct image_totals totals;
     uint64_t read_bytes, written_bytes, verified_bytes;
     uint64_t unreadable_bytes, damaged_bytes;
-    uint64_t plan_nanoseconds, copy_nanoseconds, verify_nanoseconds;
+    uint64_t plan_nanoseconds, copy_nanoseconds, verify_nanoseconds; /* without pauses */
+    uint64_t paused_nanoseconds;
     size_t memory_bytes; /* the engine's buffers at their most */
     unsigned processors;
     unsigned level_tenths; /* capture: the mean level of the chunks, times ten */

@@ -115,6 +115,7 @@ static void leave(struct job *job, struct pipeline_slot *slot)
 {
     job->partition = job_slot(slot)->partition;
     job->copied_bytes += job_slot(slot)->used_bytes;
+    job_count_work(job, slot);
     job_source_leave(job, slot);
     pipeline_release(job->pipeline, slot);
 }
@@ -166,6 +167,12 @@ static bool capture_step(struct job *job)
     return job->source_ended && pipeline_empty(job->pipeline) && !job->run.length;
 }
 
+/* Most of what is left goes out where a pause and the wish to cancel are heard. */
+static bool flush_step(struct job *job)
+{
+    return image_writer_idle(job->writer);
+}
+
 static int write_image(struct job *job, struct counting_store *counting, struct error *error)
 {
     const struct job_options *options = job->options;
@@ -186,11 +193,17 @@ static int write_image(struct job *job, struct counting_store *counting, struct 
         job->result->level_tenths = pipeline_level_tenths(job->pipeline);
     job_close_pipeline(job);
     if (!status) {
+        job->positions.read = job->positions.end;
         job_phase(job, PHASE_FLUSH);
+        status = job_loop(job, flush_step);
+    }
+    if (!status) {
         status = image_writer_finish(job->writer, &job->result->totals, error);
         if (status)
             error->side = SIDE_IMAGE;
     }
+    if (!status)
+        job->positions.written = job->positions.end;
     job->stored_bytes = image_writer_stored(job->writer);
     /* The read-back afterwards needs less. */
     job->result->memory_bytes += image_writer_memory(job->writer);
@@ -211,6 +224,9 @@ static int read_image_back(struct job *job, struct error *error)
     job->source_ended = false;
     job->image_name = store->name;
     job->image_end = UINT64_MAX;
+    status = job_rest(job);
+    if (status)
+        return status;
     status = image_reader_open(job->loop, store, IMAGE_READ_VERIFIED, &job->reader, error);
     if (status) {
         error->side = SIDE_IMAGE;

@@ -88,6 +88,7 @@ static uint64_t step_limit(const struct job_channel *channel, const struct chann
 
 static void put_back(struct job_channel *channel, struct channel_request *request)
 {
+    request->slot = NULL;
     request->next = channel->free;
     channel->free = request;
     channel->in_flight--;
@@ -124,14 +125,15 @@ static void submit(struct job_channel *channel, struct channel_request *request)
 {
     uint64_t block = channel->device->geometry.logical_block;
     struct block_request *inner = &request->request;
-    int status;
+    int status = -ERROR_FULL;
 
     inner->lba = (request->device_offset + request->position) / block;
     inner->count = request->step / block;
     inner->offset = request->action == CHANNEL_ZERO ? 0 : (size_t)request->position;
     inner->ended = false;
     inner->raw_status = 0;
-    status = block_submit(channel->device, inner);
+    if (!channel->paused)
+        status = block_submit(channel->device, inner);
     if (status == -ERROR_FULL) {
         request->next = NULL;
         *channel->again_last = request;
@@ -326,6 +328,18 @@ void job_channel_stop(struct job_channel *channel)
 bool job_channel_quiet(const struct job_channel *channel)
 {
     return !channel->in_flight;
+}
+
+uint64_t job_channel_front(const struct job_channel *channel)
+{
+    uint64_t front = channel->slot ? channel->device_offset + channel->cursor : UINT64_MAX;
+
+    for (unsigned i = 0; channel->requests && i < channel->request_count; i++) {
+        const struct channel_request *request = &channel->requests[i];
+        if (request->slot)
+            front = smaller(front, request->device_offset + request->position);
+    }
+    return front;
 }
 
 size_t job_channel_memory(const struct job_channel *channel)

@@ -51,6 +51,8 @@ struct job_channel {
     uint64_t transfer;    /* bytes of an ordinary request */
     struct buffer zeroes; /* what CHANNEL_ZERO writes where the device cannot do so by itself; made on first use */
     bool no_write_zeroes, discard_failed, stopped;
+    bool
+        paused; /* the user's: nothing is submitted, and what is under way goes no further than the request in flight */
     uint64_t moved_bytes;       /* that requests transferred well */
     struct pipeline_slot *slot; /* being cut into requests */
     enum channel_action action;
@@ -69,6 +71,8 @@ bool job_channel_pump(struct job_channel *channel);
 /* Nothing more is submitted; what is in flight ends by itself (see job_channel_quiet). */
 void job_channel_stop(struct job_channel *channel);
 bool job_channel_quiet(const struct job_channel *channel);
+/* The first byte on the device that the channel was given and has not moved yet; UINT64_MAX: it has nothing to do. */
+uint64_t job_channel_front(const struct job_channel *channel);
 size_t job_channel_memory(const struct job_channel *channel);
 /* Stops, waits until quiet (bounded by the device's deadlines), frees. A zeroed channel is fine. */
 void job_channel_close(struct job_channel *channel);

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* The region that the request names; -1: all of them. */
-static int wanted_region(const struct plan *plan)
+int job_wanted_region(const struct plan *plan)
 {
     if (!plan->request.source.partition || plan->description.is_partition)
         return -1;
@@ -18,7 +17,7 @@ static int wanted_region(const struct plan *plan)
 int job_image_open(struct job *job, struct error *error)
 {
     const struct plan *plan = job->plan;
-    int wanted = wanted_region(plan);
+    int wanted = job_wanted_region(plan);
 
     job->reader = plan->reader;
     job->image_name = plan->request.source.store->name;
@@ -32,15 +31,18 @@ int job_image_open(struct job *job, struct error *error)
 
 int job_image_rewind(struct job *job, struct error *error)
 {
-    int wanted = wanted_region(job->plan);
+    int wanted = job_wanted_region(job->plan);
 
     job_image_drop(job);
     job->source_ended = false;
+    job->image_position = 0;
     return image_reader_seek_region(job->reader, wanted < 0 ? 0 : (unsigned)wanted, error);
 }
 
 void job_image_drop(struct job *job)
 {
+    if (job->have_next)
+        job->image_position = job->next_offset + job->next_chunk.length;
     if (job->next_hold)
         image_reader_release(job->reader, job->next_hold);
     job->next_hold = NULL;
@@ -104,6 +106,9 @@ void job_image_take(struct job *job, struct pipeline_slot *slot)
     own->hold = job->next_hold;
     job->next_hold = NULL;
     job->have_next = false;
+    job->image_position = own->source_offset + slot->chunk.length;
+    if (slot->chunk.kind == IMAGE_DATA || slot->chunk.kind == IMAGE_PARTIAL)
+        job->taken_bytes += own->used_bytes;
 }
 
 void job_image_release(struct job *job, struct pipeline_slot *slot)
@@ -145,8 +150,7 @@ void job_image_decode(struct job *job, struct pipeline_slot *slot, enum slot_rol
     job_image_take(job, slot);
     job_slot(slot)->role = role;
     if (slot->chunk.kind == IMAGE_DATA || slot->chunk.kind == IMAGE_PARTIAL) {
-        slot->work = PIPELINE_DECODE;
-        pipeline_ready(job->pipeline, slot);
+        job_ready(job, slot, PIPELINE_DECODE);
     } else {
         pipeline_skip(job->pipeline, slot);
     }
@@ -175,6 +179,7 @@ static bool check_drain(struct job *job)
     if (!slot)
         return false;
     job->partition = job_slot(slot)->partition;
+    job_count_work(job, slot);
     if (slot->status || (slot->chunk.kind == IMAGE_UNREADABLE && slot->chunk.lost))
         job_image_damaged(job, slot->offset, slot->chunk.length, slot->status ? slot->status : -ERROR_CORRUPT);
     else if (slot->chunk.kind == IMAGE_UNREADABLE && job->plan->kind == JOB_VERIFY)
@@ -202,6 +207,8 @@ int job_image_check(struct job *job)
 {
     int status = job_loop(job, check_step);
 
+    if (!status)
+        job->positions.read = job->positions.verified = job->positions.end;
     job_image_damage_ends(job);
     return status;
 }

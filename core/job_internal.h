@@ -2,7 +2,8 @@
 /*
  * What the files of a job share. Not for others.
  *
- *   job.c           run, phases, progress, cancel, messages
+ *   job.c           run, phases, progress, pause, cancel, messages
+ *   job_position.c  how far the job has come on the disk
  *   job_plan.c      plans: what the source holds       job_place.c   where it goes, and whether it may
  *   job_channel.c   requests of one disk               job_table.c   the table inside an image
  *   job_source.c    disk -> slots                      job_image.c   image -> slots
@@ -33,6 +34,7 @@ struct job_slot {
     uint64_t unreadable_bytes;
     uint64_t write_length; /* bytes to write; less than the chunk's where the placement ends */
     unsigned partition;
+    bool worked; /* given to the workers by job_ready() */
 };
 
 /* What was written and will be read back. */
@@ -75,6 +77,12 @@ struct held_range {
     uint8_t *data; /* what will stand there */
 };
 
+/* See struct job_progress. */
+struct job_positions {
+    uint64_t base; /* of the device's first byte on the disk */
+    uint64_t begin, end, read, written, verified;
+};
+
 struct disk_cursor {
     unsigned region;
     uint64_t position; /* on the source */
@@ -99,7 +107,12 @@ struct job {
     enum job_phase phase;
     uint64_t phase_started, next_event, started;
     uint64_t copied_bytes, checked_bytes, total_bytes, stored_bytes;
+    uint64_t taken_bytes, processed_bytes; /* of data out of the image; see struct job_progress */
     unsigned partition;
+    struct job_positions positions;
+    bool begun; /* it has written, or reads what it does not destroy */
+    bool paused;
+    uint64_t paused_since;
 
     /* Reading a disk */
     struct job_channel reads;
@@ -117,7 +130,8 @@ struct job {
     uint64_t next_offset;
     void *next_hold;
     bool have_next;
-    uint64_t image_end; /* stop at this offset (one region alone); UINT64_MAX: at the image's end */
+    uint64_t image_position; /* where the last chunk that was taken or dropped ends */
+    uint64_t image_end;      /* stop at this offset (one region alone); UINT64_MAX: at the image's end */
     struct message damaged_run;
 
     bool source_ended;
@@ -175,18 +189,31 @@ void job_run_message(struct job *job, struct message *gathered, enum message_id 
 void job_phase(struct job *job, enum job_phase phase);
 /* Runs the loop until step() returns true or the job failed or was cancelled. Returns the job's status. */
 int job_loop(struct job *job, bool (*step)(struct job *job));
+/* Waits while the job is paused: before work that job_loop() does not do. Returns the job's status. */
+int job_rest(struct job *job);
 /* Starts workers and chunk buffers. level 0: nothing is compressed. */
 int job_open_pipeline(struct job *job, int level);
 /* All channels are quiet. */
 void job_close_pipeline(struct job *job);
 /* The next slot to fill; NULL when all are in use. */
 struct pipeline_slot *job_claim(struct job *job);
+/* The slot's input is complete: hands it to the workers. */
+void job_ready(struct job *job, struct pipeline_slot *slot, enum pipeline_work work);
+/* Counts what the workers did with a slot. */
+void job_count_work(struct job *job, struct pipeline_slot *slot);
 void job_set_map(struct pipeline_slot *slot, const uint8_t *map);
 uint64_t job_map_bytes(const struct pipeline_slot *slot); /* in use, by its map */
 uint64_t job_piece_bytes(const uint8_t *map, uint64_t length);
 /* The region that holds a source offset; NULL: none. */
 const struct image_region *job_region_at(const struct plan *plan, uint64_t offset);
 const struct placement *job_placement_at(const struct plan *plan, uint64_t source_offset);
+
+/* --- job_position.c --- */
+void job_positions_begin(struct job *job);
+/* Looks where the job stands; not from callbacks. A job that failed stays where it was. */
+void job_positions_update(struct job *job);
+/* The partition that the job's phase begins with. */
+unsigned job_first_partition(const struct job *job);
 
 /* --- job_plan.c, job_place.c, job_table.c --- */
 int plan_source_disk(struct loop *loop, struct plan *plan, struct error *error);
@@ -213,6 +240,8 @@ void job_source_leave(struct job *job, struct pipeline_slot *slot);
 void job_source_close(struct job *job);
 
 /* --- job_image.c --- */
+/* The region that the request names; -1: all of them. */
+int job_wanted_region(const struct plan *plan);
 int job_image_open(struct job *job, struct error *error); /* the plan's; seeks to the region that the request names */
 /* Begins anew, where job_image_open() did. Not of a pipe. */
 int job_image_rewind(struct job *job, struct error *error);
@@ -256,6 +285,8 @@ void job_ledger_add(struct job *job, const struct image_chunk *chunk, const uint
 bool job_ledger_empty(const struct job *job);
 /* The entry that is read back next; NULL: none. */
 const struct ledger_entry *job_ledger_oldest(const struct job *job);
+/* Where on the target the first byte lies that waits in the ledger; UINT64_MAX: none does. */
+uint64_t job_ledger_lowest(const struct job *job);
 /* Reads entries back into slots, as far as job_overlap_allows(); true when anything moved on. */
 bool job_check_pump(struct job *job);
 /* A slot that was compared. Releases it, unless it waits (see job_verify_again()). */
@@ -266,6 +297,8 @@ void job_ledger_close(struct job *job);
 void job_overlap_begin(struct job *job);
 /* From here on all that is in the ledger may be read back: writing has ended and was flushed. */
 void job_overlap_end(struct job *job);
+/* The time since the last look was none in which the disk waited. */
+void job_overlap_rested(struct job *job);
 /* May the ledger's oldest entry be read back now? Always, when nothing is being written. */
 bool job_overlap_allows(const struct job *job);
 /* The next free slot is for reading back: the source must not take it. */

@@ -23,6 +23,17 @@ const struct ledger_entry *job_ledger_oldest(const struct job *job)
     return job->ledger.count ? entry_at(&job->ledger, 0) : NULL;
 }
 
+/* Writes end in any order, but none ends after those of a whole ring behind it: the lowest is among the oldest. */
+uint64_t job_ledger_lowest(const struct job *job)
+{
+    size_t count = (size_t)smaller_of(job->ledger.count, job->ledger.count ? pipeline_slots(job->pipeline) : 0);
+    uint64_t lowest = UINT64_MAX;
+
+    for (size_t i = 0; i < count; i++)
+        lowest = smaller_of(lowest, entry_at(&job->ledger, i)->target_offset);
+    return lowest;
+}
+
 bool job_ledger_empty(const struct job *job)
 {
     return !job->ledger.count;

@@ -53,6 +53,11 @@ void job_overlap_end(struct job *job)
     job->overlap.on = false;
 }
 
+void job_overlap_rested(struct job *job)
+{
+    job->overlap.waiting_since = 0;
+}
+
 /* Is so much more than the distance written behind the oldest entry? */
 static bool is_far_behind(const struct job *job, uint64_t more)
 {

@@ -36,8 +36,10 @@ int job_write_target(struct job *job, bool (*fill)(struct job *job), struct erro
         status = job_target_copy(job, fill);
     if (!status) {
         job_phase(job, PHASE_FINISH);
-        status = job_target_finish(job, error);
+        status = job_rest(job);
     }
+    if (!status)
+        status = job_target_finish(job, error);
     if (status && error->code && !error->side)
         error->side = SIDE_TARGET;
     if (!status && job->writes.discard_failed)

@@ -206,8 +206,7 @@ static void slot_read(struct job_channel *channel, struct pipeline_slot *slot)
     }
     fill_blank(job, slot);
     zero_unused_edges(job, slot);
-    slot->work = job->read_work;
-    pipeline_ready(job->pipeline, slot);
+    job_ready(job, slot, job->read_work);
 }
 
 static void read_failed(struct job_channel *channel, const struct error *error)

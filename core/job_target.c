@@ -227,6 +227,7 @@ static void place_slot(struct job *job, struct pipeline_slot *slot)
     const struct placement *placement = job_placement_at(job->plan, own->source_offset);
 
     job_image_release(job, slot);
+    job_count_work(job, slot);
     job->partition = own->partition;
     if (!placement || placement->skip || own->source_offset >= placement->source_offset + placement->bytes) {
         own->used_bytes = 0;
@@ -330,13 +331,17 @@ int job_target_copy(struct job *job, bool (*fill)(struct job *job))
             break;
         job_overlap_end(job);
         job_phase(job, PHASE_FLUSH);
-        if (flush_target(job))
+        if (job_rest(job) || flush_target(job))
             break;
         if (job->options->no_verify)
             continue;
         job_phase(job, PHASE_READ_BACK);
         job_loop(job, read_back_step);
     }
+    if (!job_status(job))
+        job->positions.read = job->positions.written = job->positions.end;
+    if (!job_status(job) && !job->options->no_verify)
+        job->positions.verified = job->positions.end;
     job_image_damage_ends(job);
     return job_status(job);
 }
@@ -411,6 +416,7 @@ int job_target_begin(struct job *job, struct error *error)
 
     if (!marker)
         return error_set(error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory");
+    job->begun = true;
     /* One block at first, alone: it is written or not, and from then on the target is marked. */
     make_marker(job, marker);
     status = write_and_flush(job, 0, marker, (size_t)block, error);

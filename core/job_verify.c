@@ -58,8 +58,7 @@ static bool take_chunk(struct job *job)
         job_slot(slot)->role = ROLE_COPY;
         job_slot(slot)->target_offset = own.target_offset;
         job_slot(slot)->write_length = length;
-        slot->work = PIPELINE_DECODE;
-        pipeline_ready(job->pipeline, slot);
+        job_ready(job, slot, PIPELINE_DECODE);
         return true;
     }
     if (data) {
@@ -90,6 +89,7 @@ static void leave_decoded(struct job *job, struct pipeline_slot *slot)
     struct job_slot *own = job_slot(slot);
 
     job_image_release(job, slot);
+    job_count_work(job, slot);
     if (slot->status) {
         job_image_damaged(job, own->source_offset, slot->chunk.length, slot->status);
     } else {
@@ -223,13 +223,19 @@ static int verify_disk(struct job *job, struct error *error)
     if (!status)
         status = job_loop(job, verify_step);
     while (!status && job->wanted_region) {
-        status = read_disk_used(job, error);
+        status = job_rest(job);
+        if (!status)
+            status = read_disk_used(job, error);
         if (!status)
             status = job_loop(job, verify_step);
     }
     extent_list_free(&job->disk_used);
     if (!status)
+        status = job_rest(job);
+    if (!status)
         status = compare_patches(job, error);
+    if (!status)
+        job->positions.read = job->positions.verified = job->positions.end;
     job_run_message(job, &job->difference, MESSAGE_DIFFERS, 0, NULL, 0, 0);
     job_image_damage_ends(job);
     job_ledger_close(job);

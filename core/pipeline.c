@@ -321,6 +321,13 @@ void pipeline_watch(struct pipeline *pipeline, bool destination_waits)
     }
 }
 
+void pipeline_rested(struct pipeline *pipeline)
+{
+    pipeline->level_watched_at = platform_now(pipeline->platform);
+    pipeline->processors_awaited = false;
+    begin_window(pipeline);
+}
+
 unsigned pipeline_level_tenths(const struct pipeline *pipeline)
 {
     uint64_t chunks = atomic_load_explicit(&pipeline->encoded_chunks, memory_order_relaxed);
@@ -337,6 +344,11 @@ bool pipeline_empty(const struct pipeline *pipeline)
 unsigned pipeline_slots(const struct pipeline *pipeline)
 {
     return pipeline->slot_count;
+}
+
+const struct pipeline_slot *pipeline_slot_at(const struct pipeline *pipeline, unsigned index)
+{
+    return &pipeline->slots[index];
 }
 
 unsigned pipeline_processors(const struct pipeline *pipeline)

@@ -73,6 +73,8 @@ bool pipeline_empty(const struct pipeline *pipeline);
 /* Takes one waiting piece of work on this processor; true when it did. */
 bool pipeline_work_once(struct pipeline *pipeline);
 unsigned pipeline_slots(const struct pipeline *pipeline);
+/* One of them, whatever its state: index below pipeline_slots(), in no order. To look at. */
+const struct pipeline_slot *pipeline_slot_at(const struct pipeline *pipeline, unsigned index);
 unsigned pipeline_processors(const struct pipeline *pipeline);
 size_t pipeline_memory(const struct pipeline *pipeline); /* bytes */
 /*
@@ -80,6 +82,8 @@ size_t pipeline_memory(const struct pipeline *pipeline); /* bytes */
  * Chooses the level of the chunks to come.
  */
 void pipeline_watch(struct pipeline *pipeline, bool destination_waits);
+/* LEVEL_AUTO: the time since the last look was a pause. The level is judged by what comes now. */
+void pipeline_rested(struct pipeline *pipeline);
 /* The mean level of the data chunks compressed so far, times ten; 0: none was. */
 unsigned pipeline_level_tenths(const struct pipeline *pipeline);
 /*

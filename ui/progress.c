@@ -27,10 +27,14 @@ static unsigned per_cent(const struct job_progress *progress)
     return (unsigned)(progress->done_bytes / (progress->total_bytes / 100 + 1));
 }
 
+static uint64_t mean_rate(const struct job_progress *progress)
+{
+    return rate_per_second(progress->done_bytes, progress->now - progress->started - progress->paused_nanoseconds);
+}
+
 static uint64_t time_left(const struct job_progress *progress)
 {
-    uint64_t elapsed = progress->now - progress->started;
-    uint64_t rate = rate_per_second(progress->done_bytes, elapsed);
+    uint64_t rate = mean_rate(progress);
 
     if (!rate || progress->done_bytes >= progress->total_bytes)
         return 0;
@@ -40,7 +44,6 @@ static uint64_t time_left(const struct job_progress *progress)
 static void print_json(struct progress_view *view, const struct job_progress *progress)
 {
     struct json json = {view->session->out, false};
-    uint64_t elapsed = progress->now - progress->started;
 
     json_begin_object(&json, NULL);
     json_text(&json, "event", "progress");
@@ -49,8 +52,9 @@ static void print_json(struct progress_view *view, const struct job_progress *pr
     json_number(&json, "done_bytes", progress->done_bytes);
     json_number(&json, "total_bytes", progress->total_bytes);
     json_number(&json, "stored_bytes", progress->stored_bytes);
-    json_number(&json, "bytes_per_second", rate_per_second(progress->done_bytes, elapsed));
+    json_number(&json, "bytes_per_second", mean_rate(progress));
     json_number(&json, "seconds_left", time_left(progress) / NANOSECONDS_PER_SECOND);
+    json_number(&json, "paused_seconds", progress->paused_nanoseconds / NANOSECONDS_PER_SECOND);
     json_end_object(&json);
     json_end_line(&json);
 }
@@ -59,11 +63,10 @@ static void print_text(struct progress_view *view, const struct job_progress *pr
 {
     struct output *output = view->session->status;
     char rate[SIZE_TEXT_MAX], done[SIZE_TEXT_MAX], total[SIZE_TEXT_MAX], left[TIME_TEXT_MAX], line[160];
-    uint64_t elapsed = progress->now - progress->started;
 
     snprintf(line, sizeof(line), "%-12s %3u%%  %s of %s  %s/s  %s left", phase_name(progress->phase),
              per_cent(progress), size_text(progress->done_bytes, done), size_text(progress->total_bytes, total),
-             size_text(rate_per_second(progress->done_bytes, elapsed), rate), time_text(time_left(progress), left));
+             size_text(mean_rate(progress), rate), time_text(time_left(progress), left));
     if (!output->is_terminal) {
         output_print(output, "%s\n", line);
         return;
