@@ -42,6 +42,8 @@ static const char *operation_name(const struct language *language, enum error_op
 
 char *error_sentence_in(const struct language *language, const struct error *error, char text[SENTENCE_MAX])
 {
+    if (!language)
+        language = &language_english;
     const struct sentence_parts *parts = &language->sentence;
     struct phrase sentence;
     char number[NUMBER_TEXT_MAX];
@@ -115,6 +117,8 @@ char *message_sentence_in(const struct language *language, const struct message 
     struct phrase sentence;
     char number[NUMBER_TEXT_MAX];
 
+    if (!language)
+        language = &language_english;
     phrase_begin(&sentence, text, SENTENCE_MAX);
     if (message->partition) {
         snprintf(number, sizeof(number), "%u", message->partition);
