@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `measure DISK...`: how fast disks read, by our drivers and, on the machine, by the firmware's. */
-#include "core/measure.h"
+#include "ui/measure.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,15 +8,12 @@
 
 #include "ui/session.h"
 
-/* The best of several short rounds: what else the processor does comes in bursts. */
 #define MEASURE_ROUNDS 5
 #define MEASURE_TIME (100 * NANOSECONDS_PER_MILLISECOND)
 #define MEASURE_DISKS_MAX COMMAND_ARGUMENTS_MAX
 
-static const struct {
-    const char *name;
-    uint32_t bytes;
-} sizes[] = {{"4 KiB", 4096}, {"64 KiB", 65536}, {"1 MiB", 1u << 20}};
+static const uint32_t sizes[] = {4096, 65536, 1u << 20};
+static const char *const size_names[] = {"4 KiB", "64 KiB", "1 MiB"};
 
 #define SIZE_COUNT (sizeof(sizes) / sizeof(sizes[0]))
 
@@ -25,12 +22,14 @@ struct disk_rates {
     uint64_t single[SIZE_COUNT], queued[SIZE_COUNT], firmware[SIZE_COUNT]; /* bytes a second */
 };
 
-static int measure_disk(struct block_device *disk, uint64_t rates[SIZE_COUNT], unsigned depth, struct error *error)
+int measure_best(struct block_device *disk, typeof(measure_reads) *measure, const uint32_t *request_bytes,
+                 unsigned count, unsigned depth, uint64_t *rates, struct error *error)
 {
-    for (size_t round = 0; round < SIZE_COUNT * MEASURE_ROUNDS; round++) {
+    memset(rates, 0, count * sizeof(*rates));
+    for (unsigned round = 0; round < count * MEASURE_ROUNDS; round++) {
         struct measurement measurement;
-        size_t i = round % SIZE_COUNT;
-        int status = measure_reads(disk, sizes[i].bytes, depth, MEASURE_TIME, &measurement, error);
+        unsigned i = round % count;
+        int status = measure(disk, request_bytes[i], depth, MEASURE_TIME, &measurement, error);
         if (status)
             return status;
         uint64_t rate = rate_per_second(measurement.bytes, measurement.nanoseconds);
@@ -38,6 +37,11 @@ static int measure_disk(struct block_device *disk, uint64_t rates[SIZE_COUNT], u
             rates[i] = rate;
     }
     return 0;
+}
+
+static int measure_disk(struct block_device *disk, uint64_t rates[SIZE_COUNT], unsigned depth, struct error *error)
+{
+    return measure_best(disk, measure_reads, sizes, SIZE_COUNT, depth, rates, error);
 }
 
 static int measure_own(struct session *session, const char *name, struct disk_rates *rates, struct error *error)
@@ -52,7 +56,7 @@ static int measure_own(struct session *session, const char *name, struct disk_ra
     snprintf(rates->driver, sizeof(rates->driver), "%s", end.disk->driver);
     status = measure_disk(end.disk, rates->single, 1, error);
     if (!status)
-        status = measure_disk(end.disk, rates->queued, 32, error);
+        status = measure_disk(end.disk, rates->queued, MEASURE_DEPTH, error);
     session->ops->close_disk(session, &end);
     return status;
 }
@@ -85,7 +89,7 @@ static void print_rates(struct session *session, const struct command *command, 
         json_begin_array(&json, "sizes");
         for (size_t i = 0; i < SIZE_COUNT; i++) {
             json_begin_object(&json, NULL);
-            json_number(&json, "request_bytes", sizes[i].bytes);
+            json_number(&json, "request_bytes", sizes[i]);
             json_number(&json, "depth_1", rates->single[i]);
             json_number(&json, "depth_32", rates->queued[i]);
             json_number(&json, "firmware", rates->firmware[i]);
@@ -98,7 +102,7 @@ static void print_rates(struct session *session, const struct command *command, 
     }
     output_print(session->out, "%s, reads a second:\n", rates->name);
     for (size_t i = 0; i < SIZE_COUNT; i++)
-        output_print(session->out, "    %-7s depth 1 %9s   depth 32 %9s   firmware's driver %9s\n", sizes[i].name,
+        output_print(session->out, "    %-7s depth 1 %9s   depth 32 %9s   firmware's driver %9s\n", size_names[i],
                      size_text(rates->single[i], single), size_text(rates->queued[i], queued),
                      rates->firmware[i] ? size_text(rates->firmware[i], firmware) : "-");
 }
