@@ -122,6 +122,14 @@ static struct block_device *disk_below(struct machine *machine, const char *name
     return disk ? disk : machine_volume_disk(machine, volume);
 }
 
+/* Can this name mean a disk that only our USB drivers will find? Also when what was found has a longer name. */
+static bool is_unseen_usb_disk(const char *name, const struct block_device *found)
+{
+    size_t length = strlen(name);
+
+    return strncmp(name, "usb", length < 3 ? length : 3) == 0 && !(found && strcmp(found->name, name) == 0);
+}
+
 /* Our USB drivers, for what the command works on. What cannot be found is said when it is opened. */
 static void prepare(struct session *session, const struct command *command)
 {
@@ -141,13 +149,12 @@ static void prepare(struct session *session, const struct command *command)
         struct block_device *disk = disk_below(machine, name, is_image);
         if (disk)
             disks[count++] = disk;
-        else
-            unknown = unknown || is_image || strncmp(name, "usb", 3) == 0;
+        unknown = unknown || (is_image ? !disk : is_unseen_usb_disk(name, disk));
     }
     machine_devices_improve(machine, disks, count, unknown);
 }
 
-/* For `measure`: the same disks by the firmware's drivers, and back. */
+/* For measurements: the same disks by the firmware's drivers, and back. */
 static int use_firmware(struct session *session, bool firmware, struct error *error)
 {
     struct machine *machine = machine_of(session);
