@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "boot/write_speed.h"
 #include "core/block_conformance.h"
 #include "ui/message.h"
 
@@ -17,43 +18,36 @@ static enum exit_code say_error(struct output *out, const struct error *error)
     return exit_code_of(error);
 }
 
-static enum exit_code try_disk(struct machine *machine, struct output *out, const char *name, bool destructive)
+int conformance_open(struct session *session, const char *name, bool write, struct job_end *end, struct error *error)
 {
-    struct block_conformance_options options = {.destructive = destructive, .seed = SEED};
-    struct block_device *disk;
-    struct error error = {0};
+    int status = session->ops->open_disk(session, name, write, end, error);
 
-    if (block_registry_find(&machine->registry, name, &disk, &error) != 0)
-        return say_error(out, &error);
-    if (destructive && machine_is_boot_disk(machine, disk)) {
-        error_set(&error, ERROR_REFUSED, OPERATION_WRITE, disk->name, ERROR_NO_BLOCK, "Eidolon runs from this disk");
-        return say_error(out, &error);
-    }
-    bool writes = destructive && !disk->read_only;
-    block_device_hold(disk);
-    if (writes)
-        machine_target_begin(machine, disk);
-    uint64_t start = platform_now(machine->platform);
-    const char *failed = block_conformance_run(disk, &options);
-    uint64_t milliseconds = (platform_now(machine->platform) - start) / NANOSECONDS_PER_MILLISECOND;
-    if (writes)
-        machine_target_end(machine, disk);
-    output_print(out, "conformance: %s: %s%s (driver %s, blocks of %u bytes, %s, %llu ms)\n", disk->name,
-                 failed ? "FAILED, " : "ok", failed ? failed : "", disk->driver, (unsigned)disk->geometry.logical_block,
-                 writes ? "written" : "reads only", (unsigned long long)milliseconds);
-    block_device_let_go(disk);
-    return failed ? EXIT_CODE_OTHER : EXIT_CODE_DONE;
+    if (status || !write || !end->is_boot_stick)
+        return status;
+    status = error_set(error, ERROR_REFUSED, OPERATION_WRITE, end->disk->name, ERROR_NO_BLOCK,
+                       "Eidolon runs from this disk");
+    session->ops->close_disk(session, end);
+    return status;
 }
 
-/* Our USB drivers are tried too. */
-static void improve(struct machine *machine, const char *const *names, unsigned count)
+static enum exit_code try_disk(struct session *session, const char *name, bool destructive)
 {
-    struct block_device *disks[COMMAND_ARGUMENTS_MAX];
-    unsigned found = 0;
+    struct block_conformance_options options = {.destructive = destructive, .seed = SEED};
+    struct platform *platform = session->loop->platform;
+    struct job_end end = {0};
+    struct error error = {0};
 
-    for (unsigned i = 0; i < count; i++)
-        found += block_registry_find(&machine->registry, names[i], &disks[found], NULL) == 0;
-    machine_devices_improve(machine, disks, found, found < count);
+    if (conformance_open(session, name, destructive, &end, &error) != 0)
+        return say_error(session->out, &error);
+    struct block_device *disk = end.disk;
+    uint64_t start = platform_now(platform);
+    const char *failed = block_conformance_run(disk, &options);
+    uint64_t milliseconds = (platform_now(platform) - start) / NANOSECONDS_PER_MILLISECOND;
+    output_print(session->out, "conformance: %s: %s%s (driver %s, blocks of %u bytes, %s, %llu ms)\n", disk->name,
+                 failed ? "FAILED, " : "ok", failed ? failed : "", disk->driver, (unsigned)disk->geometry.logical_block,
+                 destructive && !disk->read_only ? "written" : "reads only", (unsigned long long)milliseconds);
+    session->ops->close_disk(session, &end);
+    return failed ? EXIT_CODE_OTHER : EXIT_CODE_DONE;
 }
 
 /* Cuts the next word off; NULL: there is none. */
@@ -67,33 +61,61 @@ static char *next_word(char **at)
     return length ? word : NULL;
 }
 
-enum exit_code conformance(struct machine *machine, struct output *out, char *words)
-{
+struct request {
     const char *names[COMMAND_ARGUMENTS_MAX];
+    unsigned count;
+    bool speed, destructive;
+};
+
+static int parse(char *words, struct request *request, struct error *error)
+{
+    bool first = true;
+
+    for (char *word; (word = next_word(&words)); first = false) {
+        if (first && strcmp(word, "write-speed") == 0)
+            request->speed = true;
+        else if (strcmp(word, "--yes") == 0)
+            request->destructive = true;
+        else if (word[0] == '-' || request->count == COMMAND_ARGUMENTS_MAX)
+            goto wrong;
+        else
+            request->names[request->count++] = word;
+    }
+    if (!request->count)
+        goto wrong;
+    if (request->speed && !request->destructive)
+        return error_set(error, ERROR_REFUSED, OPERATION_WRITE, request->names[0], ERROR_NO_BLOCK,
+                         "write-speed overwrites the disks that it is given; it needs --yes");
+    return 0;
+
+wrong:
+    return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK,
+                     "the form is: conformance [write-speed] DISK... [--yes]");
+}
+
+/* Our USB drivers are tried too. */
+static void prepare(struct session *session, const struct request *request)
+{
+    struct command command = {.verb = COMMAND_MEASURE, .argument_count = request->count};
+
+    memcpy(command.arguments, request->names, sizeof(command.arguments));
+    session_prepare(session, &command);
+}
+
+enum exit_code conformance(struct session *session, char *words)
+{
+    struct request request = {0};
     struct error error = {0};
-    unsigned count = 0;
-    bool destructive = false;
     enum exit_code code = EXIT_CODE_DONE;
 
-    for (char *word; (word = next_word(&words));) {
-        if (strcmp(word, "--yes") == 0) {
-            destructive = true;
-        } else if (word[0] == '-' || count == COMMAND_ARGUMENTS_MAX) {
-            count = 0;
-            break;
-        } else {
-            names[count++] = word;
-        }
-    }
-    if (!count) {
-        error_set(&error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK, "the form is: conformance DISK... [--yes]");
-        return say_error(out, &error);
-    }
-    if (machine_devices_start(machine, &error) != 0)
-        return say_error(out, &error);
-    improve(machine, names, count);
-    for (unsigned i = 0; i < count; i++) {
-        enum exit_code one = try_disk(machine, out, names[i], destructive);
+    if (parse(words, &request, &error) != 0)
+        return say_error(session->out, &error);
+    prepare(session, &request);
+    if (request.speed)
+        return write_speed(session, request.names, request.count, &error) == 0 ? EXIT_CODE_DONE
+                                                                               : say_error(session->out, &error);
+    for (unsigned i = 0; i < request.count; i++) {
+        enum exit_code one = try_disk(session, request.names[i], request.destructive);
         if (one && !code)
             code = one;
     }

@@ -283,7 +283,7 @@ static enum exit_code run_line(struct machine_session *ours, char *line)
     if (is_command(line, "self-check"))
         code = self_check(ours->machine, ours->session.out) ? EXIT_CODE_DONE : EXIT_CODE_OTHER;
     else if (is_command(line, "conformance"))
-        code = conformance(ours->machine, ours->session.out, line + strlen("conformance"));
+        code = conformance(&ours->session, line + strlen("conformance"));
     else
         code = session_run_line(&ours->session, line);
     platform_log(ours->machine->platform, LOG_INFO, "exit code %d", (int)code);
