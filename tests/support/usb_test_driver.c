@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/support/usb_test_driver.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "core/error.h"
 #include "drivers/usb/usb_hub.h"
@@ -169,4 +173,39 @@ void usb_test_device_init(struct usb_test_device *device, enum usb_speed speed, 
     }
     usb_model_add_endpoint(&device->model, 0x81, USB_ENDPOINT_BULK, 0, 0, 3, 0);
     usb_model_add_endpoint(&device->model, 0x02, USB_ENDPOINT_BULK, 0, 0, 3, 0);
+}
+
+/* --- the bench --- */
+
+struct usb_test_device usb_test_subject;
+
+int usb_test_setup(void **state)
+{
+    int status = usb_model_bench_setup(state);
+    struct usb_model_bench *bench = *state;
+
+    usb_test_drivers_init(&bench->host.bus);
+    usb_test_device_init(&usb_test_subject, USB_SPEED_HIGH, "SERIAL1");
+    return status;
+}
+
+int usb_test_teardown(void **state)
+{
+    struct usb_model_bench *bench = *state;
+
+    usb_model_host_stop(&bench->host);
+    assert_null(usb_test_drivers[0].binding);
+    assert_null(usb_test_drivers[1].binding);
+    /* The bench's own buffer is all that is left. */
+    assert_int_equal(bench->platform.buffers, 1);
+    assert_null(bench->loop.fibers);
+    return usb_model_bench_teardown(state);
+}
+
+void usb_test_plug_and_settle(struct usb_model_bench *bench)
+{
+    bool super = usb_test_subject.model.speed >= USB_SPEED_SUPER;
+
+    usb_model_plug(&bench->host.ports[super], &usb_test_subject.model);
+    assert_true(usb_model_bench_settle(bench, 5));
 }

@@ -53,4 +53,14 @@ struct usb_test_device {
 };
 void usb_test_device_init(struct usb_test_device *device, enum usb_speed speed, const char *serial);
 
+/* --- a bench with these drivers and one such device, for cmocka tests --- */
+
+/* The device that a test is about: high speed, serial number "SERIAL1", not plugged in. May be initialised anew. */
+extern struct usb_test_device usb_test_subject;
+/* *state is a struct usb_model_bench. The teardown fails the test when a binding, a buffer or a fiber is left. */
+int usb_test_setup(void **state);
+int usb_test_teardown(void **state);
+/* Plugs it into port 1, which is a USB 2 port, or port 2, a USB 3 port, and waits until the bus is settled. */
+void usb_test_plug_and_settle(struct usb_model_bench *bench);
+
 #endif

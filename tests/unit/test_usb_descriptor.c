@@ -328,34 +328,24 @@ static void quirks_by_device(void **unused)
 /* --- devices that lie, seen from the bus --- */
 
 static struct usb_test_driver *const first = &usb_test_drivers[0];
-static struct usb_test_device device;
-
-static int setup(void **state)
-{
-    int status = usb_model_bench_setup(state);
-    struct usb_model_bench *bench = *state;
-
-    usb_test_drivers_init(&bench->host.bus);
-    usb_test_device_init(&device, USB_SPEED_HIGH, "SERIAL1");
-    return status;
-}
+static struct usb_test_device *const device = &usb_test_subject;
 
 static void try_device(struct usb_model_bench *bench)
 {
-    usb_model_plug(&bench->host.ports[0], &device.model);
+    usb_model_plug(&bench->host.ports[0], &device->model);
     assert_true(usb_model_bench_settle(bench, 60));
     assert_false(bench->host.bus.addressing);
 }
 
 static void take_away(struct usb_model_bench *bench)
 {
-    usb_model_unplug(&device.model);
+    usb_model_unplug(&device->model);
     usb_model_bench_run(bench, SECOND);
     assert_int_equal(bench->host.bus.device_count, 0);
     assert_int_equal(bench->host.open_devices, 0);
     assert_int_equal(bench->platform.buffers, 1);
     usb_test_drivers_init(&bench->host.bus);
-    usb_test_device_init(&device, USB_SPEED_HIGH, "SERIAL1");
+    usb_test_device_init(device, USB_SPEED_HIGH, "SERIAL1");
 }
 
 static void total_length_lies(void **state)
@@ -367,8 +357,8 @@ static void total_length_lies(void **state)
     struct usb_model_bench *bench = *state;
 
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        device.model.configuration[2] = (uint8_t)cases[i].total;
-        device.model.configuration[3] = (uint8_t)(cases[i].total >> 8);
+        device->model.configuration[2] = (uint8_t)cases[i].total;
+        device->model.configuration[3] = (uint8_t)(cases[i].total >> 8);
         try_device(bench);
         assert_int_equal(first->attaches, cases[i].works);
         if (cases[i].total == 18) /* the interface alone */
@@ -383,24 +373,24 @@ static void device_descriptor_lies(void **state)
 {
     struct usb_model_bench *bench = *state;
 
-    device.model.descriptor.type = 9;
+    device->model.descriptor.type = 9;
     try_device(bench);
     assert_int_equal(first->attaches, 0);
     assert_int_equal(bench->host.root.failures[1], 3);
     take_away(bench);
 
-    device.model.descriptor.configurations = 0;
+    device->model.descriptor.configurations = 0;
     try_device(bench);
     assert_int_equal(first->attaches, 0);
     take_away(bench);
 
-    device.model.descriptor.configurations = 255; /* the first one is what counts */
+    device->model.descriptor.configurations = 255; /* the first one is what counts */
     try_device(bench);
     assert_int_equal(first->attaches, 1);
     take_away(bench);
 
-    device.model.bad_request = USB_GET_DESCRIPTOR; /* too short an answer */
-    device.model.bad_answer = 7;
+    device->model.bad_request = USB_GET_DESCRIPTOR; /* too short an answer */
+    device->model.bad_answer = 7;
     try_device(bench);
     assert_int_equal(first->attaches, 0);
     take_away(bench);
@@ -415,17 +405,17 @@ static void random_configurations(void **state)
     for (unsigned round = 0; round < 150; round++) {
         for (unsigned hits = 0; hits < 1 + round % 4; hits++) {
             random = random * 1664525u + 1013904223u;
-            device.model.configuration[(random >> 8) % device.model.configuration_size] = (uint8_t)(random >> 24);
+            device->model.configuration[(random >> 8) % device->model.configuration_size] = (uint8_t)(random >> 24);
         }
         try_device(bench);
         /* The model counts packets to endpoints of settings that the damage made up; the bus never sends any. */
-        assert_int_equal(device.model.violations, 0);
+        assert_int_equal(device->model.violations, 0);
         assert_int_equal(bench->host.violations, 0);
         take_away(bench);
     }
 }
 
-#define BENCH_TEST(function) cmocka_unit_test_setup_teardown(function, setup, usb_model_bench_teardown)
+#define BENCH_TEST(function) cmocka_unit_test_setup_teardown(function, usb_test_setup, usb_test_teardown)
 #define PARSER_TEST(function) cmocka_unit_test_teardown(function, parser_teardown)
 
 int main(void)

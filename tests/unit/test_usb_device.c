@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The life of a device on a root port: enumeration, bindings, requests, resets, departures at any moment, the end of the bus. */
+/* The life of a device on a root port: enumeration, bindings, requests, resets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -15,42 +14,7 @@
 #define SECOND NANOSECONDS_PER_SECOND
 
 static struct usb_test_driver *const first = &usb_test_drivers[0], *const second = &usb_test_drivers[1];
-static struct usb_test_device device; /* the one that most tests plug in */
-
-static int setup(void **state)
-{
-    int status = usb_model_bench_setup(state);
-    struct usb_model_bench *bench = *state;
-
-    usb_test_drivers_init(&bench->host.bus);
-    usb_test_device_init(&device, USB_SPEED_HIGH, "SERIAL1");
-    return status;
-}
-
-static int teardown(void **state)
-{
-    struct usb_model_bench *bench = *state;
-
-    usb_model_host_stop(&bench->host);
-    assert_null(first->binding);
-    assert_null(second->binding);
-    /* The bench's own buffer is all that is left. */
-    assert_int_equal(bench->platform.buffers, 1);
-    assert_null(bench->loop.fibers);
-    return usb_model_bench_teardown(state);
-}
-
-/* Port 1 is a USB 2 port, port 2 a USB 3 port. */
-static struct usb_model_port *port_for(struct usb_model_bench *bench, enum usb_speed speed)
-{
-    return &bench->host.ports[speed >= USB_SPEED_SUPER];
-}
-
-static void plug_and_settle(struct usb_model_bench *bench)
-{
-    usb_model_plug(port_for(bench, device.model.speed), &device.model);
-    assert_true(usb_model_bench_settle(bench, 5));
-}
+static struct usb_test_device *const device = &usb_test_subject;
 
 /* --- enumeration --- */
 
@@ -58,7 +22,7 @@ static void device_comes_up(void **state)
 {
     struct usb_model_bench *bench = *state;
 
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     assert_int_equal(first->attaches, 1);
     struct usb_device *found = first->device;
     assert_int_equal(found->state, USB_DEVICE_CONFIGURED);
@@ -76,9 +40,9 @@ static void device_comes_up(void **state)
     assert_ptr_equal(usb_find_endpoint(first->endpoints, 2, USB_ENDPOINT_BULK, false), &first->endpoints[1]);
     assert_null(usb_find_endpoint(first->endpoints, 2, USB_ENDPOINT_INTERRUPT, true));
     assert_false(bench->host.bus.addressing);
-    assert_int_equal(device.model.configuration_value, 1);
-    assert_int_equal(device.model.set_configurations, 1);
-    assert_int_equal(device.model.set_interfaces, 0);
+    assert_int_equal(device->model.configuration_value, 1);
+    assert_int_equal(device->model.set_configurations, 1);
+    assert_int_equal(device->model.set_interfaces, 0);
 
     usb_model_host_stop(&bench->host);
     assert_int_equal(first->detaches, 1);
@@ -99,13 +63,13 @@ static void every_speed_and_packet_size(void **state)
 
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         usb_test_drivers_init(&bench->host.bus);
-        usb_test_device_init(&device, cases[i].speed, "SERIAL1");
-        device.model.descriptor.max_packet = cases[i].field;
-        plug_and_settle(bench);
+        usb_test_device_init(device, cases[i].speed, "SERIAL1");
+        device->model.descriptor.max_packet = cases[i].field;
+        usb_test_plug_and_settle(bench);
         assert_int_equal(first->attaches, 1);
         assert_int_equal(first->device->control.max_packet, cases[i].packet);
         assert_string_equal(first->device->serial, "SERIAL1");
-        usb_model_unplug(&device.model);
+        usb_model_unplug(&device->model);
         usb_model_bench_run(bench, SECOND);
         assert_int_equal(first->detaches, 1);
     }
@@ -115,8 +79,8 @@ static void usb3_port_needs_no_reset(void **state)
 {
     struct usb_model_bench *bench = *state;
 
-    usb_test_device_init(&device, USB_SPEED_SUPER, NULL);
-    plug_and_settle(bench);
+    usb_test_device_init(device, USB_SPEED_SUPER, NULL);
+    usb_test_plug_and_settle(bench);
     assert_int_equal(first->attaches, 1);
     assert_int_equal(bench->host.ports[1].resets, 0);
     assert_string_equal(first->device->serial, "");
@@ -126,9 +90,9 @@ static void inactive_link_gets_a_warm_reset(void **state)
 {
     struct usb_model_bench *bench = *state;
 
-    usb_test_device_init(&device, USB_SPEED_SUPER, "SERIAL1");
+    usb_test_device_init(device, USB_SPEED_SUPER, "SERIAL1");
     bench->host.ports[1].inactive = true;
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     assert_int_equal(first->attaches, 1);
     assert_true(bench->host.ports[1].warm_resets > 0);
     /* And once more at work. */
@@ -142,8 +106,8 @@ static void invalid_packet_size_is_refused(void **state)
 {
     struct usb_model_bench *bench = *state;
 
-    device.model.descriptor.max_packet = 0;
-    plug_and_settle(bench);
+    device->model.descriptor.max_packet = 0;
+    usb_test_plug_and_settle(bench);
     assert_int_equal(first->attaches, 0);
     assert_int_equal(bench->host.root.failures[1], 3);
     assert_false(bench->host.bus.addressing);
@@ -156,15 +120,15 @@ static void broken_strings_are_tolerated(void **state)
 
     for (unsigned i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
         usb_test_drivers_init(&bench->host.bus);
-        usb_test_device_init(&device, USB_SPEED_HIGH, "SERIAL1");
-        device.strings = answers[i];
+        usb_test_device_init(device, USB_SPEED_HIGH, "SERIAL1");
+        device->strings = answers[i];
         uint64_t start = platform_now(&bench->platform.platform);
-        plug_and_settle(bench);
+        usb_test_plug_and_settle(bench);
         assert_int_equal(first->attaches, 1);
         assert_string_equal(first->device->serial, "");
         /* Silence costs one deadline, not one for each string. */
         assert_true(platform_now(&bench->platform.platform) - start < 2 * SECOND);
-        usb_model_unplug(&device.model);
+        usb_model_unplug(&device->model);
         usb_model_bench_run(bench, SECOND);
     }
 }
@@ -174,10 +138,10 @@ static void device_without_driver_is_left_alone(void **state)
     struct usb_model_bench *bench = *state;
 
     first->score = second->score = 0;
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     assert_int_equal(bench->host.bus.device_count, 1);
     assert_int_equal(bench->host.bus.devices->state, USB_DEVICE_ADDRESSED);
-    assert_int_equal(device.model.set_configurations, 0);
+    assert_int_equal(device->model.set_configurations, 0);
     assert_true(test_platform_logged(&bench->platform, "no driver"));
 }
 
@@ -188,9 +152,9 @@ static void three_failures_and_the_port_rests(void **state)
 
     usb_test_device_init(&other, USB_SPEED_HIGH, "OTHER");
     usb_model_plug(&bench->host.ports[2], &other.model);
-    device.model.bad_request = USB_GET_DESCRIPTOR;
-    device.model.bad_answer = USB_MODEL_STALL;
-    plug_and_settle(bench);
+    device->model.bad_request = USB_GET_DESCRIPTOR;
+    device->model.bad_answer = USB_MODEL_STALL;
+    usb_test_plug_and_settle(bench);
     assert_int_equal(first->attaches, 1);
     assert_string_equal(first->device->serial, "OTHER");
     assert_int_equal(bench->host.root.failures[1], 3);
@@ -199,10 +163,10 @@ static void three_failures_and_the_port_rests(void **state)
     assert_int_equal(bench->host.calls[USB_MODEL_DEVICE_OPEN], 4);
 
     /* Plugged anew, it gets another chance. */
-    usb_model_unplug(&device.model);
+    usb_model_unplug(&device->model);
     usb_model_bench_run(bench, SECOND);
-    device.model.bad_request = -1;
-    usb_model_plug(&bench->host.ports[0], &device.model);
+    device->model.bad_request = -1;
+    usb_model_plug(&bench->host.ports[0], &device->model);
     usb_model_bench_run(bench, 2 * SECOND);
     assert_int_equal(first->attaches, 2);
     assert_string_equal(first->device->serial, "SERIAL1");
@@ -214,10 +178,10 @@ static void second_attempt_succeeds(void **state)
 {
     struct usb_model_bench *bench = *state;
 
-    device.model.bad_request = USB_SET_ADDRESS;
-    device.model.bad_answer = USB_MODEL_ERROR;
-    device.model.bad_times = 1;
-    plug_and_settle(bench);
+    device->model.bad_request = USB_SET_ADDRESS;
+    device->model.bad_answer = USB_MODEL_ERROR;
+    device->model.bad_times = 1;
+    usb_test_plug_and_settle(bench);
     assert_int_equal(first->attaches, 1);
     assert_int_equal(bench->host.root.failures[1], 0);
 }
@@ -227,7 +191,7 @@ static void port_that_does_not_reset(void **state)
     struct usb_model_bench *bench = *state;
 
     bench->host.ports[0].endless_reset = true;
-    usb_model_plug(&bench->host.ports[0], &device.model);
+    usb_model_plug(&bench->host.ports[0], &device->model);
     assert_true(usb_model_bench_settle(bench, 30));
     assert_int_equal(first->attaches, 0);
     assert_int_equal(bench->host.root.failures[1], 3);
@@ -249,13 +213,13 @@ static void bouncing_contact_is_waited_out(void **state)
 
     assert_true(usb_model_bench_settle(bench, 5));
     for (unsigned i = 0; i < 10; i++) {
-        usb_model_plug(&bench->host.ports[0], &device.model);
+        usb_model_plug(&bench->host.ports[0], &device->model);
         usb_model_bench_run(bench, 60 * MILLISECOND);
-        usb_model_unplug(&device.model);
+        usb_model_unplug(&device->model);
         usb_model_bench_run(bench, 5 * MILLISECOND);
     }
     assert_int_equal(bench->host.calls[USB_MODEL_DEVICE_OPEN], 0);
-    usb_model_plug(&bench->host.ports[0], &device.model);
+    usb_model_plug(&bench->host.ports[0], &device->model);
     usb_model_bench_run(bench, SECOND);
     assert_int_equal(first->attaches, 1);
 }
@@ -287,7 +251,7 @@ static void no_more_devices_than_slots(void **state)
     bench->host.bus.limits.slots = 1;
     usb_test_device_init(&other, USB_SPEED_HIGH, "OTHER");
     usb_model_plug(&bench->host.ports[2], &other.model);
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     assert_int_equal(first->attaches, 1);
     assert_int_equal(bench->host.bus.device_count, 1);
     usb_model_host_stop(&bench->host);
@@ -299,8 +263,8 @@ static void no_more_devices_than_slots(void **state)
 /* Setting 1 is for `second`, which is the better match when the test says so. */
 static void add_second_setting(void)
 {
-    usb_model_add_interface(&device.model, 0, 1, USB_TEST_CLASS, 1, 0);
-    usb_model_add_endpoint(&device.model, 0x83, USB_ENDPOINT_BULK, 0, 0, 0, 0);
+    usb_model_add_interface(&device->model, 0, 1, USB_TEST_CLASS, 1, 0);
+    usb_model_add_endpoint(&device->model, 0x83, USB_ENDPOINT_BULK, 0, 0, 0, 0);
     second->subclass = 1;
 }
 
@@ -310,12 +274,12 @@ static void best_driver_is_taken(void **state)
 
     add_second_setting();
     second->score = 5;
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     assert_int_equal(first->attaches, 0);
     assert_int_equal(second->attaches, 1);
     assert_int_equal(second->alternate, 1);
     assert_int_equal(second->endpoint_count, 1);
-    assert_int_equal(device.model.alternates[0], 1);
+    assert_int_equal(device->model.alternates[0], 1);
 }
 
 static void next_driver_when_one_fails(void **state)
@@ -325,10 +289,10 @@ static void next_driver_when_one_fails(void **state)
     add_second_setting();
     second->score = 5;
     second->attach_status = -ERROR_PROTOCOL;
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     assert_int_equal(second->attaches, 1);
     assert_int_equal(first->attaches, 1);
-    assert_int_equal(device.model.alternates[0], 0);
+    assert_int_equal(device->model.alternates[0], 0);
     assert_int_equal(first->endpoint_count, 2);
 }
 
@@ -345,7 +309,7 @@ static void next_driver_when_one_gives_up(void **state)
     add_second_setting();
     second->score = 5;
     second->on_service = give_up;
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     assert_non_null(second->binding);
     usb_attention(second->device);
     usb_model_bench_run(bench, SECOND);
@@ -354,7 +318,7 @@ static void next_driver_when_one_gives_up(void **state)
     assert_int_equal(second->attaches, 1);
     assert_int_equal(first->attaches, 1);
     assert_non_null(first->binding);
-    assert_int_equal(device.model.alternates[0], 0);
+    assert_int_equal(device->model.alternates[0], 0);
 
     /* Nobody is left when that one gives up, too. */
     usb_give_up(first->binding);
@@ -368,10 +332,10 @@ static void interfaces_share_no_endpoint(void **state)
 {
     struct usb_model_bench *bench = *state;
 
-    usb_model_add_interface(&device.model, 1, 0, USB_TEST_CLASS, 1, 0);
-    usb_model_add_endpoint(&device.model, 0x81, USB_ENDPOINT_BULK, 0, 0, 0, 0);
+    usb_model_add_interface(&device->model, 1, 0, USB_TEST_CLASS, 1, 0);
+    usb_model_add_endpoint(&device->model, 0x81, USB_ENDPOINT_BULK, 0, 0, 0, 0);
     second->subclass = 1;
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     assert_non_null(first->binding);
     assert_int_equal(second->attaches, 1);
     assert_null(second->binding);
@@ -381,15 +345,15 @@ static void streams_as_many_as_all_have(void **state)
 {
     struct usb_model_bench *bench = *state;
 
-    usb_test_device_init(&device, USB_SPEED_SUPER, "SERIAL1");
-    usb_model_add_interface(&device.model, 0, 1, USB_TEST_CLASS, 1, 0);
-    usb_model_add_endpoint(&device.model, 0x81, USB_ENDPOINT_BULK, 0, 0, 15, 4);
-    usb_model_add_endpoint(&device.model, 0x02, USB_ENDPOINT_BULK, 0, 0, 0, 0);
-    usb_model_add_endpoint(&device.model, 0x83, USB_ENDPOINT_BULK, 0, 0, 0, 9);
+    usb_test_device_init(device, USB_SPEED_SUPER, "SERIAL1");
+    usb_model_add_interface(&device->model, 0, 1, USB_TEST_CLASS, 1, 0);
+    usb_model_add_endpoint(&device->model, 0x81, USB_ENDPOINT_BULK, 0, 0, 15, 4);
+    usb_model_add_endpoint(&device->model, 0x02, USB_ENDPOINT_BULK, 0, 0, 0, 0);
+    usb_model_add_endpoint(&device->model, 0x83, USB_ENDPOINT_BULK, 0, 0, 0, 9);
     second->subclass = 1;
     second->score = 5;
     second->streams = 300;
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     assert_int_equal(second->endpoint_count, 3);
     assert_int_equal(second->endpoints[0].streams, 16);
     assert_int_equal(second->endpoints[0].max_burst, 15);
@@ -402,13 +366,13 @@ static void lost_fiber_takes_only_its_device(void **state)
     struct usb_model_bench *bench = *state;
 
     first->abandon = true;
-    usb_model_plug(&bench->host.ports[0], &device.model);
+    usb_model_plug(&bench->host.ports[0], &device->model);
     usb_model_bench_settle(bench, 1);
     assert_int_equal(first->attaches >= 1, 1);
     first->abandon = false;
-    usb_model_unplug(&device.model);
+    usb_model_unplug(&device->model);
     usb_model_bench_run(bench, SECOND);
-    usb_model_plug(&bench->host.ports[0], &device.model);
+    usb_model_plug(&bench->host.ports[0], &device->model);
     usb_model_bench_run(bench, SECOND);
     assert_non_null(first->binding);
 }
@@ -438,11 +402,11 @@ static void control_requests_end(void **state)
     } cases[] = {{16, 16}, {3, 3}, {0, 0}, {USB_MODEL_STALL, -ERROR_REFUSED}, {16, 16}, {USB_MODEL_NAK, -ERROR_TIMEOUT},
                  {16, 16}};
 
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     first->on_service = class_request;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         request_status = 1;
-        device.class_answer = cases[i].answer;
+        device->class_answer = cases[i].answer;
         usb_attention(first->device);
         usb_model_bench_run(bench, 6 * SECOND);
         assert_int_equal(request_status, cases[i].status);
@@ -455,12 +419,12 @@ static void waiting_request_ends_with_the_device(void **state)
 {
     struct usb_model_bench *bench = *state;
 
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     first->on_service = class_request;
-    device.class_answer = USB_MODEL_NAK;
+    device->class_answer = USB_MODEL_NAK;
     usb_attention(first->device);
     usb_model_bench_run(bench, SECOND);
-    usb_model_unplug(&device.model);
+    usb_model_unplug(&device->model);
     usb_model_bench_run(bench, 100 * MILLISECOND);
     assert_int_equal(first->goings, 1);
     assert_int_equal(first->detaches, 1);
@@ -478,19 +442,19 @@ static void run_transfers(struct usb_test_driver *driver, struct usb_binding *bi
     struct usb_transfer transfer = {.endpoint = &driver->endpoints[0], .buffer = &shared->buffer, .length = 1024};
 
     (void)binding;
-    device.data = 1024;
+    device->data = 1024;
     run_status[0] = usb_run(&transfer, SECOND);
     if (memcmp(shared->buffer.data, "\0\1\2\3", 4) != 0 || transfer.moved != 1024)
         run_status[0] = 1;
     run_status[1] = usb_run(&transfer, SECOND); /* NAK */
-    device.data = 100;
+    device->data = 100;
     run_status[2] = usb_run(&transfer, SECOND);
     if (transfer.moved != 100)
         run_status[2] = 1;
-    device.stall_in = true;
+    device->stall_in = true;
     run_status[3] = usb_run(&transfer, SECOND);
     run_status[4] = usb_endpoint_reset(transfer.endpoint);
-    device.data = 1024;
+    device->data = 1024;
     run_status[5] = usb_run(&transfer, SECOND);
 }
 
@@ -499,7 +463,7 @@ static void transfers_end(void **state)
     struct usb_model_bench *bench = *state;
 
     shared = bench;
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     first->on_service = run_transfers;
     usb_attention(first->device);
     usb_model_bench_run(bench, 10 * SECOND);
@@ -509,14 +473,14 @@ static void transfers_end(void **state)
     assert_int_equal(run_status[3], -ERROR_REFUSED);
     assert_int_equal(run_status[4], 0);
     assert_int_equal(run_status[5], 0);
-    assert_int_equal(device.model.clear_halts, 1);
+    assert_int_equal(device->model.clear_halts, 1);
 }
 
 static void transfers_are_checked(void **state)
 {
     struct usb_model_bench *bench = *state;
 
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     struct usb_endpoint *endpoint = &first->endpoints[1];
     struct usb_transfer transfer = {.endpoint = endpoint, .buffer = &bench->buffer};
     transfer.length = bench->host.bus.limits.max_transfer + 1;
@@ -548,7 +512,7 @@ static void reset_device(struct usb_test_driver *driver, struct usb_binding *bin
     reset_status = usb_device_reset(binding->device);
     if (reset_status)
         return;
-    device.data = 1024;
+    device->data = 1024;
     reset_status = usb_run(&transfer, SECOND);
 }
 
@@ -560,15 +524,15 @@ static void reset_brings_the_device_back(void **state)
     add_second_setting();
     second->score = 5;
     second->on_service = reset_device;
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     for (unsigned i = 0; i < 3; i++) {
-        unsigned resets = device.model.resets;
+        unsigned resets = device->model.resets;
         reset_status = 1;
         usb_attention(second->device);
         usb_model_bench_run(bench, 3 * SECOND);
         assert_int_equal(reset_status, 0);
-        assert_int_equal(device.model.resets, resets + 1);
-        assert_int_equal(device.model.alternates[0], 1);
+        assert_int_equal(device->model.resets, resets + 1);
+        assert_int_equal(device->model.alternates[0], 1);
     }
     assert_int_equal(second->goings, 0);
     assert_int_equal(second->attaches, 1);
@@ -581,9 +545,9 @@ static void other_device_after_a_reset(void **state)
 
     shared = bench;
     first->on_service = reset_device;
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     /* The same kind of disk, another one. */
-    device.model.strings[3] = "SERIAL2";
+    device->model.strings[3] = "SERIAL2";
     reset_status = 1;
     usb_attention(first->device);
     usb_model_bench_run(bench, 3 * SECOND);
@@ -593,7 +557,7 @@ static void other_device_after_a_reset(void **state)
     assert_string_equal(first->device->serial, "SERIAL2");
 
     /* Firmware that shows itself as something else. */
-    device.model.descriptor.product_id = 2;
+    device->model.descriptor.product_id = 2;
     usb_attention(first->device);
     usb_model_bench_run(bench, 3 * SECOND);
     assert_int_equal(first->attaches, 3);
@@ -606,7 +570,7 @@ static void reset_that_fails(void **state)
 
     shared = bench;
     first->on_service = reset_device;
-    plug_and_settle(bench);
+    usb_test_plug_and_settle(bench);
     bench->host.ports[0].bad_resets = 1000;
     reset_status = 1;
     usb_attention(first->device);
@@ -618,249 +582,7 @@ static void reset_that_fails(void **state)
     assert_false(bench->host.bus.addressing);
 }
 
-/* --- departures --- */
-
-static void gone_at_every_request(void **state)
-{
-    struct usb_model_bench *bench = *state;
-
-    for (unsigned request = 1; request <= 12; request++) {
-        usb_test_drivers_init(&bench->host.bus);
-        usb_test_device_init(&device, USB_SPEED_FULL, "SERIAL1");
-        device.model.unplug_at_request = request;
-        plug_and_settle(bench);
-        usb_model_unplug(&device.model);
-        usb_model_bench_run(bench, SECOND);
-        assert_int_equal(bench->host.bus.device_count, 0);
-        assert_false(bench->host.bus.addressing);
-        assert_int_equal(bench->host.open_devices, 0);
-        assert_int_equal(first->detaches, first->goings);
-
-        device.model.unplug_at_request = 0;
-        plug_and_settle(bench);
-        assert_non_null(first->binding);
-        usb_model_unplug(&device.model);
-        usb_model_bench_run(bench, SECOND);
-    }
-}
-
-static void gone_in_the_middle_of_all_waits(void **state)
-{
-    struct usb_model_bench *bench = *state;
-
-    assert_true(usb_model_bench_settle(bench, 5));
-    for (uint64_t time = 0; time < 260 * MILLISECOND; time += 3 * MILLISECOND) {
-        usb_model_plug(&bench->host.ports[0], &device.model);
-        usb_model_bench_run(bench, time);
-        usb_model_unplug(&device.model);
-        usb_model_bench_run(bench, SECOND);
-        assert_int_equal(bench->host.bus.device_count, 0);
-        assert_int_equal(bench->host.open_devices, 0);
-        assert_false(bench->host.bus.addressing);
-    }
-    assert_int_equal(first->attaches, first->detaches);
-}
-
-static void quickly_exchanged(void **state)
-{
-    struct usb_model_bench *bench = *state;
-
-    plug_and_settle(bench);
-    struct usb_device *before = first->device;
-    usb_model_unplug(&device.model);
-    device.model.strings[3] = "SERIAL2";
-    usb_model_plug(&bench->host.ports[0], &device.model);
-    usb_model_bench_run(bench, 2 * SECOND);
-    assert_int_equal(first->goings, 1);
-    assert_int_equal(first->detaches, 1);
-    assert_int_equal(first->attaches, 2);
-    assert_string_equal(first->device->serial, "SERIAL2");
-    (void)before;
-}
-
-/* --- the end --- */
-
-static void stop_at_any_moment(void **state)
-{
-    struct usb_model_bench *bench = *state;
-    struct usb_test_device fast;
-
-    for (uint64_t time = 0; time < 300 * MILLISECOND; time += 4 * MILLISECOND) {
-        usb_model_host_init(&bench->host, &bench->loop, &bench->registry, &bench->keys);
-        usb_test_drivers_init(&bench->host.bus);
-        usb_test_device_init(&device, USB_SPEED_FULL, "SERIAL1");
-        usb_test_device_init(&fast, USB_SPEED_SUPER, "SERIAL2");
-        usb_model_plug(&bench->host.ports[0], &device.model);
-        usb_model_plug(&bench->host.ports[1], &fast.model);
-        assert_int_equal(usb_model_host_start(&bench->host, &bench->error), 0);
-        usb_model_bench_run(bench, time);
-        uint64_t start = platform_now(&bench->platform.platform);
-        usb_model_host_stop(&bench->host);
-        assert_true(platform_now(&bench->platform.platform) - start < SECOND);
-        assert_int_equal(first->attaches, first->detaches);
-        assert_int_equal(first->goings, 0);
-        assert_int_equal(bench->host.violations, 0);
-        assert_null(bench->loop.fibers);
-        usb_model_unplug(&device.model);
-        usb_model_unplug(&fast.model);
-    }
-}
-
-static void stop_of_a_frozen_bus_is_bounded(void **state)
-{
-    struct usb_model_bench *bench = *state;
-
-    usb_model_plug(&bench->host.ports[0], &device.model);
-    assert_int_equal(usb_model_host_start(&bench->host, &bench->error), 0);
-    bench->host.frozen = true;
-    usb_model_bench_run(bench, 300 * MILLISECOND);
-    assert_int_equal(bench->host.bus.device_count, 1);
-    uint64_t start = platform_now(&bench->platform.platform);
-    usb_model_host_stop(&bench->host);
-    assert_true(platform_now(&bench->platform.platform) - start < SECOND);
-}
-
-static void stop_waits_for_drivers_but_not_for_ever(void **state)
-{
-    struct usb_model_bench *bench = *state;
-
-    plug_and_settle(bench);
-    first->detach_time = 3 * SECOND;
-    uint64_t start = platform_now(&bench->platform.platform);
-    usb_model_host_stop(&bench->host);
-    assert_true(platform_now(&bench->platform.platform) - start >= 3 * SECOND);
-    assert_false(first->unplugged_at_detach);
-    assert_int_equal(first->detaches, 1);
-}
-
-static int wait_for_ever(struct usb_test_driver *driver, struct usb_device *busy)
-{
-    (void)driver;
-    loop_delay(busy->bus->loop, 24 * 3600 * SECOND);
-    return -ERROR_TIMEOUT;
-}
-
-static void driver_that_never_ends_is_dropped(void **state)
-{
-    struct usb_model_bench *bench = *state;
-    struct usb_test_device other;
-
-    usb_test_device_init(&other, USB_SPEED_HIGH, "OTHER");
-    usb_model_add_interface(&other.model, 1, 0, USB_TEST_CLASS, 1, 0);
-    second->subclass = 1;
-    second->on_attach = wait_for_ever;
-    usb_model_plug(&bench->host.ports[2], &other.model);
-    usb_model_bench_settle(bench, 5);
-    assert_int_equal(second->attaches, 1);
-    assert_non_null(first->binding);
-    uint64_t start = platform_now(&bench->platform.platform);
-    usb_model_host_stop(&bench->host);
-    assert_true(platform_now(&bench->platform.platform) - start < 60 * SECOND);
-    assert_true(test_platform_logged(&bench->platform, "is dropped"));
-    assert_int_equal(first->goings, 1);
-    assert_int_equal(first->detaches, 1);
-    usb_model_unplug(&other.model);
-}
-
-/* It neither answers nor refuses; those beside it come up all the same, and soon. */
-static void deaf_device_costs_itself(void **state)
-{
-    struct usb_model_bench *bench = *state;
-    struct usb_test_device deaf;
-
-    usb_test_device_init(&deaf, USB_SPEED_HIGH, "DEAF");
-    deaf.model.bad_request = USB_GET_DESCRIPTOR;
-    deaf.model.bad_answer = USB_MODEL_NAK;
-    usb_model_plug(&bench->host.ports[0], &deaf.model);
-    usb_model_plug(&bench->host.ports[2], &device.model);
-    usb_model_bench_settle(bench, 2);
-    assert_int_equal(first->attaches, 1);
-    usb_model_bench_run(bench, 30 * SECOND);
-    assert_int_equal(bench->host.root.failures[1], 3);
-    assert_int_equal(bench->host.bus.device_count, 1);
-    usb_model_host_stop(&bench->host);
-    usb_model_unplug(&deaf.model);
-}
-
-static void dead_controller(void **state)
-{
-    struct usb_model_bench *bench = *state;
-
-    plug_and_settle(bench);
-    usb_model_host_die(&bench->host);
-    assert_int_equal(first->goings, 1); /* at once */
-    assert_int_equal(first->detaches, 0);
-    usb_model_bench_run(bench, SECOND);
-    assert_int_equal(first->detaches, 1);
-    assert_int_equal(bench->host.bus.device_count, 0);
-    assert_true(usb_bus_wait_settled(&bench->host.bus, UINT64_MAX));
-}
-
-static void dead_controller_at_any_moment(void **state)
-{
-    struct usb_model_bench *bench = *state;
-
-    for (uint64_t time = 0; time < 300 * MILLISECOND; time += 4 * MILLISECOND) {
-        usb_model_host_init(&bench->host, &bench->loop, &bench->registry, &bench->keys);
-        usb_test_drivers_init(&bench->host.bus);
-        usb_test_device_init(&device, USB_SPEED_HIGH, "SERIAL1");
-        usb_model_plug(&bench->host.ports[0], &device.model);
-        assert_int_equal(usb_model_host_start(&bench->host, &bench->error), 0);
-        usb_model_bench_run(bench, time);
-        usb_model_host_die(&bench->host);
-        usb_model_bench_run(bench, 20 * MILLISECOND);
-        usb_model_host_stop(&bench->host);
-        assert_int_equal(first->attaches, first->detaches);
-        assert_int_equal(bench->host.violations, 0);
-        usb_model_unplug(&device.model);
-    }
-}
-
-static void failing_host_operations(void **state)
-{
-    struct usb_model_bench *bench = *state;
-
-    for (unsigned operation = 0; operation <= USB_MODEL_ENDPOINTS_OPEN; operation++) {
-        for (unsigned times = 0; times < 3; times++) {
-            usb_model_host_init(&bench->host, &bench->loop, &bench->registry, &bench->keys);
-            usb_test_drivers_init(&bench->host.bus);
-            usb_test_device_init(&device, USB_SPEED_FULL, "SERIAL1");
-            usb_model_plug(&bench->host.ports[0], &device.model);
-            bench->host.results[operation] = -ERROR_TIMEOUT;
-            bench->host.result_times = times;
-            assert_true(usb_model_bench_settle(bench, 10));
-            if (times && operation != USB_MODEL_ENDPOINTS_OPEN)
-                assert_non_null(first->binding);
-            usb_model_host_stop(&bench->host);
-            assert_int_equal(bench->host.violations, 0);
-            assert_null(first->binding);
-            usb_model_unplug(&device.model);
-        }
-    }
-}
-
-static void memory_ends_at_any_allocation(void **state)
-{
-    struct usb_model_bench *bench = *state;
-
-    for (long count = 0; count < 24; count++) {
-        usb_model_host_init(&bench->host, &bench->loop, &bench->registry, &bench->keys);
-        usb_test_drivers_init(&bench->host.bus);
-        usb_test_device_init(&device, USB_SPEED_HIGH, "SERIAL1");
-        usb_model_plug(&bench->host.ports[0], &device.model);
-        bench->platform.fail_after = count;
-        if (!usb_model_host_start(&bench->host, &bench->error))
-            assert_true(usb_bus_wait_settled(&bench->host.bus, UINT64_MAX));
-        bench->platform.fail_after = -1;
-        usb_model_host_stop(&bench->host);
-        assert_int_equal(bench->host.violations, 0);
-        assert_null(first->binding);
-        assert_int_equal(bench->platform.buffers, 1);
-        usb_model_unplug(&device.model);
-    }
-}
-
-#define BENCH_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define BENCH_TEST(function) cmocka_unit_test_setup_teardown(function, usb_test_setup, usb_test_teardown)
 
 int main(void)
 {
@@ -891,18 +613,6 @@ int main(void)
         BENCH_TEST(reset_brings_the_device_back),
         BENCH_TEST(other_device_after_a_reset),
         BENCH_TEST(reset_that_fails),
-        BENCH_TEST(gone_at_every_request),
-        BENCH_TEST(gone_in_the_middle_of_all_waits),
-        BENCH_TEST(quickly_exchanged),
-        BENCH_TEST(stop_at_any_moment),
-        BENCH_TEST(stop_of_a_frozen_bus_is_bounded),
-        BENCH_TEST(stop_waits_for_drivers_but_not_for_ever),
-        BENCH_TEST(driver_that_never_ends_is_dropped),
-        BENCH_TEST(deaf_device_costs_itself),
-        BENCH_TEST(dead_controller),
-        BENCH_TEST(dead_controller_at_any_moment),
-        BENCH_TEST(failing_host_operations),
-        BENCH_TEST(memory_ends_at_any_allocation),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
