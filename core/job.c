@@ -347,11 +347,18 @@ const struct image_region *job_region_at(const struct plan *plan, uint64_t offse
     return index < plan->description.region_count ? &plan->description.regions[index] : NULL;
 }
 
-const struct placement *job_placement_at(const struct plan *plan, uint64_t source_offset)
+uint64_t job_place(const struct plan *plan, uint64_t source_offset, uint64_t length, uint64_t *target_offset)
 {
     unsigned index = region_index(plan, source_offset);
 
-    return index < plan->placement_count ? &plan->placements[index] : NULL;
+    if (index >= plan->placement_count || plan->placements[index].skip)
+        return 0;
+    const struct placement *placement = &plan->placements[index];
+    uint64_t from = source_offset - placement->source_offset;
+    if (from >= placement->bytes)
+        return 0;
+    *target_offset = placement->target_offset + from;
+    return smaller_of(length, placement->bytes - from);
 }
 
 /* --- half restored --- */

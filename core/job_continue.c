@@ -20,19 +20,16 @@ static bool reaches_held(const struct job *job, uint64_t offset, uint64_t length
 /* Where the next chunk goes as it is, all of it. False: it does not, or is none that would be compared. */
 static bool whole_place(const struct job *job, struct job_slot *own)
 {
-    const struct placement *placement = job_placement_at(job->plan, job->next_offset);
+    const struct image_region *region = job_region_at(job->plan, job->next_offset);
     const struct image_chunk *chunk = &job->next_chunk;
-    uint64_t from;
 
-    if ((chunk->kind != IMAGE_DATA && chunk->kind != IMAGE_PARTIAL) || !placement || placement->skip)
-        return false;
-    from = job->next_offset - placement->source_offset;
-    if (from >= placement->bytes || chunk->length > placement->bytes - from)
+    if (chunk->kind != IMAGE_DATA && chunk->kind != IMAGE_PARTIAL)
         return false;
     memset(own, 0, sizeof(*own));
+    if (job_place(job->plan, job->next_offset, chunk->length, &own->target_offset) < chunk->length)
+        return false;
     own->source_offset = job->next_offset;
-    own->target_offset = placement->target_offset + from;
-    own->partition = placement->partition;
+    own->partition = region ? region->partition : 0;
     own->used_bytes = chunk->kind == IMAGE_PARTIAL ? job_piece_bytes(chunk->map, chunk->length) : chunk->length;
     return !reaches_held(job, own->target_offset, chunk->length);
 }

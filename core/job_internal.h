@@ -206,7 +206,8 @@ uint64_t job_map_bytes(const struct pipeline_slot *slot); /* in use, by its map 
 uint64_t job_piece_bytes(const uint8_t *map, uint64_t length);
 /* The region that holds a source offset; NULL: none. */
 const struct image_region *job_region_at(const struct plan *plan, uint64_t offset);
-const struct placement *job_placement_at(const struct plan *plan, uint64_t source_offset);
+/* How much of [source_offset, source_offset + length), which lies in one region, goes to the target, and where to. 0: nothing. */
+uint64_t job_place(const struct plan *plan, uint64_t source_offset, uint64_t length, uint64_t *target_offset);
 
 /* --- job_position.c --- */
 void job_positions_begin(struct job *job);

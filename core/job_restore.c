@@ -7,10 +7,9 @@ static bool restore_fill(struct job *job)
     bool progressed = false;
 
     while (job_image_peek(job)) {
-        const struct placement *placement = job_placement_at(job->plan, job->next_offset);
         struct pipeline_slot *slot;
-        if (!placement || placement->skip || job->next_offset >= placement->source_offset + placement->bytes ||
-            job_is_written(job)) {
+        uint64_t target_offset;
+        if (!job_place(job->plan, job->next_offset, job->next_chunk.length, &target_offset) || job_is_written(job)) {
             job_image_drop(job);
             progressed = true;
             continue;

@@ -224,19 +224,16 @@ static bool claim_place(struct job *job, const struct job_slot *own)
 static void place_slot(struct job *job, struct pipeline_slot *slot)
 {
     struct job_slot *own = job_slot(slot);
-    const struct placement *placement = job_placement_at(job->plan, own->source_offset);
 
     job_image_release(job, slot);
     job_count_work(job, slot);
     job->partition = own->partition;
-    if (!placement || placement->skip || own->source_offset >= placement->source_offset + placement->bytes) {
+    own->write_length = job_place(job->plan, own->source_offset, slot->chunk.length, &own->target_offset);
+    if (!own->write_length) {
         own->used_bytes = 0;
         slot_gone(job, slot);
         return;
     }
-    own->target_offset = placement->target_offset + (own->source_offset - placement->source_offset);
-    own->write_length =
-        smaller_of(slot->chunk.length, placement->source_offset + placement->bytes - own->source_offset);
     if (slot->status) {
         job_image_damaged(job, own->source_offset, slot->chunk.length, slot->status);
         slot->chunk.kind = IMAGE_UNREADABLE; /* zeroes stand for what is lost */

@@ -31,25 +31,21 @@ static void compare_run(struct job *job, struct job_slot *own, const struct imag
 /* Decides what is to be done with the next chunk. False when it has to wait for a slot. */
 static bool take_chunk(struct job *job)
 {
-    const struct placement *placement = job_placement_at(job->plan, job->next_offset);
     const struct image_chunk *chunk = &job->next_chunk;
     const struct image_region *region = job_region_at(job->plan, job->next_offset);
     struct job_slot own = {.source_offset = job->next_offset, .partition = region ? region->partition : 0};
     struct pipeline_slot *slot;
-    uint64_t length;
+    uint64_t length = job_place(job->plan, own.source_offset, chunk->length, &own.target_offset);
     bool data = chunk->kind == IMAGE_DATA || chunk->kind == IMAGE_PARTIAL;
 
     if (chunk->kind == IMAGE_UNREADABLE && chunk->lost)
         job_image_damaged(job, job->next_offset, chunk->length, -ERROR_CORRUPT);
     else if (chunk->kind == IMAGE_UNREADABLE)
         job->result->unreadable_bytes += chunk->length;
-    if (!placement || placement->skip || own.source_offset >= placement->source_offset + placement->bytes ||
-        (!data && chunk->kind != IMAGE_ZERO)) {
+    if (!length || (!data && chunk->kind != IMAGE_ZERO)) {
         job_image_drop(job);
         return true;
     }
-    own.target_offset = placement->target_offset + (own.source_offset - placement->source_offset);
-    length = smaller_of(chunk->length, placement->source_offset + placement->bytes - own.source_offset);
     if (data && (length < chunk->length || job_overlaps_patch(job->plan, own.target_offset, length))) {
         slot = job_claim(job);
         if (!slot)
