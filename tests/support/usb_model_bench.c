@@ -2,10 +2,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
+#include "tests/support/usb_bench.h"
 #include "tests/support/usb_model_host.h"
 
 #define BUFFER_SIZE (4u << 20)
@@ -46,69 +46,16 @@ void usb_model_bench_run(struct usb_model_bench *bench, uint64_t nanoseconds)
     loop_delay(&bench->loop, nanoseconds);
 }
 
-struct disk_wait {
-    struct usb_model_bench *bench;
-    const char *name;
-    struct block_device *found;
-};
-
-static bool disk_found(void *context)
-{
-    struct disk_wait *wait = context;
-
-    for (struct block_device *device = wait->bench->registry.first; device; device = device->registry_next)
-        if (!wait->name[0] || !strcmp(device->name, wait->name)) {
-            wait->found = device;
-            return true;
-        }
-    wait->found = NULL;
-    return false;
-}
-
-static bool disk_missing(void *context)
-{
-    return !disk_found(context);
-}
-
 struct block_device *usb_model_bench_disk(struct usb_model_bench *bench, const char *name, unsigned seconds)
 {
-    struct disk_wait wait = {.bench = bench, .name = name};
-
     if (!bench->host.started)
         assert_int_equal(usb_model_host_start(&bench->host, &bench->error), 0);
-    loop_wait(&bench->loop, disk_found, &wait,
-              deadline_after(&bench->platform.platform, seconds * NANOSECONDS_PER_SECOND));
-    return wait.found;
+    return usb_bench_disk(&bench->loop, &bench->registry, name, seconds);
 }
 
 bool usb_model_bench_no_disk(struct usb_model_bench *bench, const char *name, unsigned seconds)
 {
-    struct disk_wait wait = {.bench = bench, .name = name};
-
-    return loop_wait(&bench->loop, disk_missing, &wait,
-                     deadline_after(&bench->platform.platform, seconds * NANOSECONDS_PER_SECOND));
-}
-
-static unsigned device_violations(const struct usb_model_port *ports, unsigned count)
-{
-    unsigned found = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        const struct usb_model_device *device = ports[i].device;
-        if (ports[i].departed_violations)
-            print_error("a rule of the bus was broken: %s\n", ports[i].departed_violation);
-        found += ports[i].departed_violations;
-        if (!device)
-            continue;
-        if (device->violations)
-            print_error("a rule of the bus was broken: %s\n", device->violation);
-        found += device->violations;
-        if (device->descriptor.class_code == USB_CLASS_HUB) {
-            const struct usb_model_hub *hub = (const struct usb_model_hub *)(const void *)device;
-            found += device_violations(hub->ports, hub->port_count);
-        }
-    }
-    return found;
+    return usb_bench_no_disk(&bench->loop, &bench->registry, name, seconds);
 }
 
 int usb_model_bench_teardown(void **state)
@@ -120,7 +67,7 @@ int usb_model_bench_teardown(void **state)
     if (bench->host.violations)
         print_error("a rule of the host was broken: %s\n", bench->host.violation);
     assert_int_equal(bench->host.violations, 0);
-    assert_int_equal(device_violations(bench->host.ports, USB_MODEL_HOST_PORTS), 0);
+    assert_int_equal(usb_bench_violations(bench->host.ports, USB_MODEL_HOST_PORTS), 0);
     buffer_release(&bench->buffer);
     test_platform_end(&bench->platform);
     free(bench);

@@ -80,7 +80,7 @@ size_t usb_model_disk_half(const struct usb_model_disk *disk, uint8_t address, s
     return packet ? length / 2 / packet * packet : 0;
 }
 
-void usb_model_disk_abort(struct usb_model_task *task)
+static void fail_aborted(struct usb_model_task *task)
 {
     struct usb_model_unit *unit = &task->target->units[task->lun % USB_MODEL_UNITS];
 
@@ -92,6 +92,28 @@ void usb_model_disk_abort(struct usb_model_task *task)
     task->sense_size = sizeof(task->sense);
     task->status = 2;
     memcpy(unit->sense, task->sense, sizeof(unit->sense));
+}
+
+void usb_model_disk_begin_fault(struct usb_model_disk *disk, enum usb_model_disk_fault fault, uint8_t address,
+                                struct usb_model_task *task, size_t *limit)
+{
+    switch (fault) {
+    case USB_MODEL_STALL_DATA:
+        *limit = usb_model_disk_half(disk, address, task->length);
+        fail_aborted(task);
+        break;
+    case USB_MODEL_SHORT_DATA:
+        *limit = usb_model_disk_half(disk, address, task->length);
+        break;
+    case USB_MODEL_HANG_HARD:
+        disk->hung = 2;
+        break;
+    case USB_MODEL_HANG_FOR_EVER:
+        disk->hung = 3;
+        break;
+    default:
+        break;
+    }
 }
 
 /* --- the command --- */
@@ -129,16 +151,11 @@ static bool in_phase(const struct usb_model_bulk_only *bulk)
 static void prepare_fault(struct usb_model_disk *disk)
 {
     struct usb_model_bulk_only *bulk = &disk->bulk;
-    size_t half = usb_model_disk_half(disk, bulk->in ? BULK_IN : BULK_OUT, bulk->task.length);
 
+    usb_model_disk_begin_fault(disk, bulk->fault, bulk->in ? BULK_IN : BULK_OUT, &bulk->task, &bulk->limit);
     switch (bulk->fault) {
     case USB_MODEL_STALL_DATA:
-        bulk->limit = half;
-        usb_model_disk_abort(&bulk->task);
         bulk->status = 1;
-        break;
-    case USB_MODEL_SHORT_DATA:
-        bulk->limit = half;
         break;
     case USB_MODEL_STALL_STATUS:
         bulk->stalls = 1;
@@ -151,12 +168,6 @@ static void prepare_fault(struct usb_model_disk *disk)
         break;
     case USB_MODEL_HANG:
         disk->hung = 1;
-        break;
-    case USB_MODEL_HANG_HARD:
-        disk->hung = 2;
-        break;
-    case USB_MODEL_HANG_FOR_EVER:
-        disk->hung = 3;
         break;
     default:
         break;

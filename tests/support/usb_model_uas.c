@@ -117,24 +117,11 @@ static bool is_done(const struct usb_model_uas_task *task)
 
 static void prepare_fault(struct usb_model_disk *disk, struct usb_model_uas_task *task)
 {
-    uint8_t address = task->task.in ? DATA_IN_PIPE : DATA_OUT_PIPE;
-
+    usb_model_disk_begin_fault(disk, task->fault, task->task.in ? DATA_IN_PIPE : DATA_OUT_PIPE, &task->task,
+                               &task->limit);
     switch (task->fault) {
     case USB_MODEL_HANG:
         task->hung = true;
-        break;
-    case USB_MODEL_HANG_HARD:
-        disk->hung = 2;
-        break;
-    case USB_MODEL_HANG_FOR_EVER:
-        disk->hung = 3;
-        break;
-    case USB_MODEL_STALL_DATA:
-        task->limit = usb_model_disk_half(disk, address, task->task.length);
-        usb_model_disk_abort(&task->task);
-        break;
-    case USB_MODEL_SHORT_DATA:
-        task->limit = usb_model_disk_half(disk, address, task->task.length);
         break;
     case USB_MODEL_UAS_TASK_SET_FULL:
         task->task.status = 0x28;

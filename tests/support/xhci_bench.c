@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "tests/support/usb_bench.h"
+
 /* --- the probe --- */
 
 static struct xhci_probe *probe_of(struct usb_model_device *device)
@@ -221,21 +223,6 @@ void xhci_bench_detach(struct xhci_bench *bench)
     assert_false(bench->model.running);
 }
 
-static unsigned device_violations(const struct usb_model_port *ports, unsigned count)
-{
-    unsigned found = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        const struct usb_model_device *device = ports[i].device;
-        if (ports[i].departed_violations)
-            print_error("a rule of the bus was broken: %s\n", ports[i].departed_violation);
-        if (device && device->violations)
-            print_error("a rule of the bus was broken: %s\n", device->violation);
-        found += ports[i].departed_violations + (device ? device->violations : 0);
-    }
-    return found;
-}
-
 int xhci_bench_teardown(void **state)
 {
     struct xhci_bench *bench = *state;
@@ -247,7 +234,7 @@ int xhci_bench_teardown(void **state)
     if (bench->model.violations)
         print_error("the driver broke a rule: %s\n", bench->model.violation);
     assert_int_equal(bench->model.violations, 0);
-    assert_int_equal(device_violations(bench->model.ports, bench->model.port_count), 0);
+    assert_int_equal(usb_bench_violations(bench->model.ports, bench->model.port_count), 0);
     if (bench->probe.in_data)
         xhci_probe_end(&bench->probe);
     if (bench->disk.device.operations)
@@ -265,31 +252,9 @@ void xhci_bench_run(struct xhci_bench *bench, uint64_t nanoseconds)
     loop_delay(&bench->loop, nanoseconds);
 }
 
-struct disk_wait {
-    struct xhci_bench *bench;
-    const char *name;
-    struct block_device *found;
-};
-
-static bool disk_found(void *context)
-{
-    struct disk_wait *wait = context;
-
-    for (struct block_device *device = wait->bench->registry.first; device; device = device->registry_next)
-        if (!wait->name[0] || !strcmp(device->name, wait->name)) {
-            wait->found = device;
-            return true;
-        }
-    return false;
-}
-
 struct block_device *xhci_bench_disk(struct xhci_bench *bench, const char *name, unsigned seconds)
 {
-    struct disk_wait wait = {.bench = bench, .name = name};
-
-    loop_wait(&bench->loop, disk_found, &wait,
-              deadline_after(&bench->platform.platform, seconds * NANOSECONDS_PER_SECOND));
-    return wait.found;
+    return usb_bench_disk(&bench->loop, &bench->registry, name, seconds);
 }
 
 int xhci_bench_call(struct xhci_bench *bench, int (*call)(void *context), void *context)
