@@ -44,6 +44,17 @@ static void send_keys(struct usb_model_keyboard *keyboard, uint8_t modifiers, ui
     usb_model_keyboard_report(keyboard, report, sizeof(report));
 }
 
+/* One keyboard, whose key A went down 100 ms ago. */
+static struct usb_model_bench *bench_with_a_held(void **state, struct usb_model_keyboard *keyboard)
+{
+    struct usb_model_bench *bench = bench_with(state, keyboard);
+
+    start(bench, 1);
+    send_keys(keyboard, 0, USAGE_A, 0);
+    usb_model_bench_run(bench, MILLISECONDS(100));
+    return bench;
+}
+
 /* Exactly these usages since the last call. */
 static void check_typed(struct usb_model_bench *bench, const uint8_t *usages, unsigned count)
 {
@@ -167,11 +178,9 @@ static void too_many_keys_at_once(void **state)
 static void repeats(void **state)
 {
     struct usb_model_keyboard keyboard;
-    struct usb_model_bench *bench = bench_with(state, &keyboard);
+    struct usb_model_bench *bench = bench_with_a_held(state, &keyboard);
 
-    start(bench, 1);
-    send_keys(&keyboard, 0, USAGE_A, 0);
-    usb_model_bench_run(bench, MILLISECONDS(400));
+    usb_model_bench_run(bench, MILLISECONDS(300));
     CHECK_TYPED(bench, USAGE_A);
     usb_model_bench_run(bench, MILLISECONDS(1100));
     assert_in_range(bench->typed_count, 20, 31);
@@ -196,11 +205,8 @@ static void repeats(void **state)
 static void missed_repeats_are_not_made_up_for(void **state)
 {
     struct usb_model_keyboard keyboard;
-    struct usb_model_bench *bench = bench_with(state, &keyboard);
+    struct usb_model_bench *bench = bench_with_a_held(state, &keyboard);
 
-    start(bench, 1);
-    send_keys(&keyboard, 0, USAGE_A, 0);
-    usb_model_bench_run(bench, MILLISECONDS(100));
     CHECK_TYPED(bench, USAGE_A);
     bench->platform.now += 10 * NANOSECONDS_PER_SECOND;
     for (unsigned i = 0; i < 5; i++)
@@ -304,11 +310,8 @@ static void stall_is_recovered_from(void **state)
 static void stall_lets_go_of_all_keys(void **state)
 {
     struct usb_model_keyboard keyboard;
-    struct usb_model_bench *bench = bench_with(state, &keyboard);
+    struct usb_model_bench *bench = bench_with_a_held(state, &keyboard);
 
-    start(bench, 1);
-    send_keys(&keyboard, 0, USAGE_A, 0);
-    usb_model_bench_run(bench, MILLISECONDS(100));
     keyboard.stall_next = true;
     usb_model_bench_run(bench, MILLISECONDS(100));
     CHECK_TYPED(bench, USAGE_A);
@@ -616,11 +619,8 @@ static void packets_of_every_size(void **state)
 static void stopped_at_any_moment(void **state)
 {
     struct usb_model_keyboard keyboard;
-    struct usb_model_bench *bench = bench_with(state, &keyboard);
+    struct usb_model_bench *bench = bench_with_a_held(state, &keyboard);
 
-    start(bench, 1);
-    send_keys(&keyboard, 0, USAGE_A, 0);
-    usb_model_bench_run(bench, MILLISECONDS(100));
     keyboard.stall_next = true;
     usb_model_bench_run(bench, MILLISECONDS(1));
     bench->typed_count = 0;
@@ -633,11 +633,8 @@ static void stopped_at_any_moment(void **state)
 static void controller_dies(void **state)
 {
     struct usb_model_keyboard keyboard;
-    struct usb_model_bench *bench = bench_with(state, &keyboard);
+    struct usb_model_bench *bench = bench_with_a_held(state, &keyboard);
 
-    start(bench, 1);
-    send_keys(&keyboard, 0, USAGE_A, 0);
-    usb_model_bench_run(bench, MILLISECONDS(100));
     CHECK_TYPED(bench, USAGE_A);
     usb_model_host_die(&bench->host);
     check_silent(bench, MILLISECONDS(2000));

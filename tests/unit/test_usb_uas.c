@@ -285,22 +285,35 @@ static void full_task_set_is_waited_for(void **state)
 
 /* --- recovery --- */
 
+/* Reads all; the fault hits the first `late` ones, which have a short deadline. */
+static void read_with_late(struct uas_test *test, enum usb_model_disk_fault fault, unsigned late)
+{
+    usb_model_disk_fault_next(&test->disk, fault, SCSI_READ_10);
+    test->disk.fault_times = late;
+    for (unsigned k = 0; k < REQUESTS; k++)
+        send(test, k, BLOCK_READ, k < late ? 2 * SECOND : 20 * SECOND);
+    wait_all(test, 30);
+}
+
+/* The same, and nothing else comes to harm: the disk works on. */
+static void check_late(struct uas_test *test, unsigned late)
+{
+    read_with_late(test, USB_MODEL_HANG, late);
+    for (unsigned k = 0; k < REQUESTS; k++)
+        assert_int_equal(test->requests[k].status, k < late ? -ERROR_TIMEOUT : 0);
+    read_all(test);
+    assert_string_equal(test->device->driver, "uas");
+}
+
 static void hang_ends_the_late_one_only(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 2; i++) {
         struct uas_test *test = start(speeds[i]);
         unsigned resets = test->disk.device.resets;
-        usb_model_disk_fault_next(&test->disk, USB_MODEL_HANG, SCSI_READ_10);
-        send(test, 0, BLOCK_READ, 2 * SECOND);
-        for (unsigned k = 1; k < REQUESTS; k++)
-            send(test, k, BLOCK_READ, 20 * SECOND);
-        wait_all(test, 30);
-        for (unsigned k = 0; k < REQUESTS; k++)
-            assert_int_equal(test->requests[k].status, k ? 0 : -ERROR_TIMEOUT);
+        check_late(test, 1);
         assert_true(test->disk.managements >= 1);
         assert_int_equal(test->disk.device.resets, resets);
-        read_all(test);
         finish(test);
     }
 }
@@ -313,18 +326,10 @@ static void management_refused_means_reset(void **state)
         unsigned resets = test->disk.device.resets;
         test->disk.refuse_management = i < 2;
         test->disk.ignore_management = i >= 2;
-        usb_model_disk_fault_next(&test->disk, USB_MODEL_HANG, SCSI_READ_10);
-        send(test, 0, BLOCK_READ, 2 * SECOND);
-        for (unsigned k = 1; k < REQUESTS; k++)
-            send(test, k, BLOCK_READ, 20 * SECOND);
-        wait_all(test, 30);
-        for (unsigned k = 0; k < REQUESTS; k++)
-            assert_int_equal(test->requests[k].status, k ? 0 : -ERROR_TIMEOUT);
+        check_late(test, 1);
         /* Refused: ABORT TASK, the unit's reset, the nexus's. */
         assert_int_equal(test->disk.managements, i < 2 ? 3 : 1);
         assert_int_equal(test->disk.device.resets, resets + 1);
-        read_all(test);
-        assert_string_equal(test->device->driver, "uas");
         finish(test);
     }
 }
@@ -335,18 +340,9 @@ static void several_lost_commands_reset_the_unit(void **state)
     for (unsigned i = 0; i < 2; i++) {
         struct uas_test *test = start(speeds[i]);
         unsigned resets = test->disk.device.resets;
-        test->disk.fault = USB_MODEL_HANG;
-        test->disk.fault_at = 1;
-        test->disk.fault_times = 3;
-        test->disk.fault_opcode = SCSI_READ_10;
-        for (unsigned k = 0; k < REQUESTS; k++)
-            send(test, k, BLOCK_READ, k < 3 ? 2 * SECOND : 20 * SECOND);
-        wait_all(test, 30);
-        for (unsigned k = 0; k < REQUESTS; k++)
-            assert_int_equal(test->requests[k].status, k < 3 ? -ERROR_TIMEOUT : 0);
+        check_late(test, 3);
         assert_int_equal(test->disk.managements, 1);
         assert_int_equal(test->disk.device.resets, resets);
-        read_all(test);
         finish(test);
     }
 }
@@ -374,11 +370,7 @@ static void hard_hang_is_reset(void **state)
     for (unsigned i = 0; i < 2; i++) {
         struct uas_test *test = start(speeds[i]);
         unsigned resets = test->disk.device.resets;
-        usb_model_disk_fault_next(&test->disk, USB_MODEL_HANG_HARD, SCSI_READ_10);
-        send(test, 0, BLOCK_READ, 2 * SECOND);
-        for (unsigned k = 1; k < REQUESTS; k++)
-            send(test, k, BLOCK_READ, 20 * SECOND);
-        wait_all(test, 30);
+        read_with_late(test, USB_MODEL_HANG_HARD, 1);
         for (unsigned k = 1; k < REQUESTS; k++)
             assert_int_equal(test->requests[k].status, 0);
         assert_true(test->disk.device.resets > resets);
@@ -539,7 +531,7 @@ static void unplug_ends_all_at_once(void **state)
         struct uas_test *test = start(speeds[i % 2]);
         struct platform *platform = &test->bench->platform.platform;
         test->disk.fault = i < 2 ? USB_MODEL_UNPLUG : USB_MODEL_UNPLUG_IN_DATA;
-        test->disk.fault_at = test->disk.commands ? 5 : 5;
+        test->disk.fault_at = 5;
         test->disk.fault_times = 1;
         test->disk.fault_opcode = SCSI_READ_10;
         uint64_t begin = platform_now(platform);
