@@ -157,6 +157,7 @@ static int memory_submit(struct stream *stream, struct stream_request *request)
     *memory->last = request;
     memory->last = &request->next;
     memory->queued++;
+    memory->store->requests++;
     return 0;
 }
 

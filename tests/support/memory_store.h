@@ -26,6 +26,7 @@ struct memory_store {
     unsigned queue_depth;                  /* requests taken before -ERROR_FULL */
     unsigned delay;                        /* polls before a request ends */
     uint64_t written;                      /* bytes */
+    uint64_t requests;                     /* that were taken */
     unsigned flushes, open_streams;
 };
 
