@@ -83,6 +83,7 @@ $(BUILD)/$(1)/lib$(2).a: $(call objects_of,$(1),$(2))
 endef
 
 $(foreach flavour,host asan efi,$(eval $(call compile_rules,$(flavour))))
+$(foreach flavour,host asan efi,$(BUILD)/$(flavour)/ui/screen/font_data.o): $(PORTS_FONT)
 $(foreach flavour,host asan efi,$(foreach room,$(ROOMS),$(eval $(call room_rule,$(flavour),$(room)))))
 $(eval $(call room_rule,asan,tests/support))
 $(eval $(call room_rule,asan,tests/fuzz))

@@ -6,9 +6,10 @@ PORTS_FLAVOURS := host asan efi
 
 ports_of = $(foreach library,$(PORTS_LIBRARIES),build/ports/$(1)/$(library).stamp) \
 	$(if $(filter efi,$(1)),build/ports/efi/gnu-efi.stamp)
+PORTS_FONT := build/ports/unifont/font.zst
 
 .PHONY: ports
-ports: $(foreach flavour,$(PORTS_FLAVOURS),$(call ports_of,$(flavour)))
+ports: $(foreach flavour,$(PORTS_FLAVOURS),$(call ports_of,$(flavour))) $(PORTS_FONT)
 
 build/ports/packages.stamp: ports/install-packages.sh
 	@mkdir -p $(@D)
@@ -22,7 +23,7 @@ build/sources/fetched.stamp: ports/versions ports/fetch.sh | build/ports/package
 	@touch $@
 
 # A library is built anew when its own version changes, not with each fetch.
-PORTS_FETCHED := $(foreach library,$(PORTS_LIBRARIES) musl,build/sources/$(library).fetched)
+PORTS_FETCHED := $(foreach library,$(PORTS_LIBRARIES) musl unifont,build/sources/$(library).fetched)
 $(PORTS_FETCHED): build/sources/fetched.stamp ; @:
 
 # Two makes at once in one folder wait for each other here, and the second finds the work done.
@@ -38,3 +39,8 @@ $(foreach flavour,$(PORTS_FLAVOURS),$(foreach library,$(PORTS_LIBRARIES),\
 	$(eval $(call ports_rule,$(flavour),$(library),$(call musl_of_efi,$(flavour))))))
 $(eval $(call ports_rule,efi,musl,$(wildcard ports/musl/*)))
 $(eval $(call ports_rule,efi,gnu-efi,))
+
+# The same in all flavours.
+$(PORTS_FONT): ports/unifont.sh ports/unifont/pack.c ui/screen/font.h build/sources/unifont.fetched build/ports/host/zstd.stamp
+	@mkdir -p $(@D)
+	@flock $@.lock sh -c 'test -f $@ && test -z "$$(find $^ -newer $@)" || { echo "  PORT    unifont" && ports/unifont.sh; }'
