@@ -141,7 +141,7 @@ bool firmware_cancel_requested(struct platform *platform)
     UINT64 now = firmware_now(platform);
     EFI_INPUT_KEY key;
 
-    if (firmware->cancelled || now < firmware->next_key_check)
+    if (firmware->cancelled || firmware->screen || now < firmware->next_key_check)
         return firmware->cancelled;
     firmware->next_key_check = now + KEY_CHECK_INTERVAL;
     while (key_now(firmware, &key)) {
@@ -170,7 +170,8 @@ bool firmware_read_key(struct firmware *firmware, EFI_INPUT_KEY *key, UINT64 dea
 
 void machine_write(struct machine *machine, const char *text, size_t size)
 {
-    firmware_console_write(machine->firmware, text, size);
+    if (!machine->firmware->screen)
+        firmware_console_write(machine->firmware, text, size);
     if (machine->firmware->debug_console)
         debug_write(text, size);
 }
@@ -184,6 +185,11 @@ void machine_reset_cancel(struct machine *machine)
 {
     machine->firmware->cancelled = false;
     machine->firmware->key_count = 0;
+}
+
+void machine_cancel(struct machine *machine)
+{
+    machine->firmware->cancelled = true;
 }
 
 /* The loop runs meanwhile: disks are plugged in and out, keyboards of ours too. */

@@ -28,6 +28,7 @@ struct processor_state {
 struct worker_pool;       /* efi_workers.c */
 struct pci_function;      /* efi_pci.c */
 struct firmware_keyboard; /* efi_keyboard.c */
+struct firmware_screen;   /* efi_screen.c */
 
 struct firmware {
     struct platform platform; /* first: what the core sees */
@@ -55,6 +56,7 @@ struct firmware {
     UINT64 log_written;                 /* bytes ever logged; the ring holds the last LOG_RING_SIZE of them */
     UINT64 log_saved;                   /* of these, in the file on the boot volume */
     struct firmware_keyboard *keyboard; /* ours, for the firmware to read; NULL: not started */
+    struct firmware_screen *screen;     /* NULL: the console is for text */
 
     /* efi_platform.c */
     EFI_RNG_PROTOCOL *rng;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "boot/efi_emulator.h"
+#include "boot/efi_screen.h"
 #include "boot/libc_glue.h"
 #include "core/library.h"
 #include "version.h"
@@ -88,6 +89,7 @@ _Noreturn void machine_panic(const char *message)
     struct firmware *firmware = &the_firmware;
     EFI_INPUT_KEY key;
 
+    firmware_screen_abandon(firmware);
     firmware_log(&firmware->platform, LOG_ERROR, message);
     if (the_machine.emulator_exit)
         machine_emulator_exit(1);

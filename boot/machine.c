@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "boot/conformance.h"
+#include "boot/screen_test.h"
 #include "boot/self_check.h"
 #include "core/filesystem.h"
 #include "core/partition.h"
@@ -282,6 +283,8 @@ static enum exit_code run_line(struct machine_session *ours, char *line)
     line += strspn(line, " \t");
     if (is_command(line, "self-check"))
         code = self_check(ours->machine, ours->session.out) ? EXIT_CODE_DONE : EXIT_CODE_OTHER;
+    else if (is_command(line, "screen-test"))
+        code = screen_test(ours->machine, ours->session.out) ? EXIT_CODE_DONE : EXIT_CODE_OTHER;
     else if (is_command(line, "conformance"))
         code = conformance(&ours->session, line + strlen("conformance"));
     else

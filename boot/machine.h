@@ -11,8 +11,10 @@
 #include "core/platform.h"
 #include "core/stream.h"
 
-struct firmware;
 struct device_set;
+struct face;
+struct firmware;
+struct key;
 
 /*
  * Which drivers serve the disks: ours where there is one, USB controllers when a command needs a disk on them; ours, all USB
@@ -48,6 +50,18 @@ unsigned machine_columns(struct machine *machine);
 bool machine_read_line(struct machine *machine, char *line, size_t size);
 /* Forgets an ESC that ended the last job. */
 void machine_reset_cancel(struct machine *machine);
+
+/* --- screen (efi_screen.c; the seam is ui/screen/screen.h) --- */
+/*
+ * Opens all faces of the machine: each panel, each terminal that is a console; or the firmware's text console, if there is no panel.
+ * Until the last of them is closed the console shows nothing else (machine_write() goes to the log's port alone), and keys are the
+ * screen's: ESC is a key and cancels nothing. Returns how many; 0: none, or they are open already.
+ */
+unsigned machine_faces(struct machine *machine, struct face **faces, unsigned max);
+/* The next key, from the firmware's console or keyboards of ours; never waits. false: there is none. */
+bool machine_read_key(struct machine *machine, struct key *key);
+/* What ESC does without a screen: the platform's cancel_requested() says so until machine_reset_cancel(). */
+void machine_cancel(struct machine *machine);
 
 /* --- disks (efi_devices.c) --- */
 /*
