@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The faces of the screen that the firmware has: pictures (efi_screen_graphics.c) and text consoles (efi_screen_text.c), found and
- * kept by efi_screen.c, and the keys (efi_screen_keys.c). Boot processor only.
+ * The faces of the screen that the firmware has: pictures (efi_screen_graphics.c) and text consoles (efi_screen_text.c), found by
+ * efi_screen_find.c and kept by efi_screen.c, and the keys (efi_screen_keys.c). Boot processor only.
  */
 #ifndef BOOT_EFI_SCREEN_H
 #define BOOT_EFI_SCREEN_H
@@ -14,7 +14,7 @@
 struct efi_face;
 
 struct efi_face_ops {
-    /* Shows cells of a row; false: the device fails. */
+    /* Shows cells of a row; false: the device fails, or takes too long. */
     bool (*show)(struct efi_face *face, unsigned row, unsigned column, const struct cell *cells, unsigned count);
     /* Empties all of the device; also after it has come back, perhaps as another interface. false: it cannot be used. */
     bool (*begin)(struct efi_face *face);
@@ -39,14 +39,18 @@ struct efi_face {
     struct cell *cells;    /* rows * columns */
     bool checked;          /* looked for in this update */
     bool present;
-    UINT64 rest_until; /* it failed or was too slow: not touched before */
+    bool late[SCREEN_ROWS_MAX]; /* rows that the device has not got, or not all of them */
+    bool is_late;               /* there are some */
+    unsigned cursor_row, cursor_column;
+    UINT64 rest, rest_until; /* it failed or was too slow: not touched before; the pauses grow */
+    struct efi_face *next;
 };
 
 /* While faces are open; firmware->screen. */
 struct firmware_screen {
     struct firmware *firmware;
-    struct font *font; /* with the first picture */
-    unsigned faces;    /* open */
+    struct font *font;      /* with the first picture */
+    struct efi_face *first; /* those that are open */
     UINT64 next_key_check;
     /* efi_screen_keys.c: an ESC that may begin a sequence is held back, with what followed it. */
     bool escape_held;
@@ -68,6 +72,16 @@ bool efi_face_is_graphics(const struct efi_face *face);
 struct efi_face *efi_face_new(struct firmware_screen *screen, size_t size, const struct efi_face_ops *ops,
                               EFI_HANDLE handle, const EFI_GUID *guid);
 void efi_face_free(struct efi_face *face);
+/* Memory for what it shows; the device is emptied, and the face one of the screen's. false: neither. */
+bool efi_face_open(struct efi_face *face);
+
+/* The firmware's console for text: empty and with a cursor, or out of the way. */
+void firmware_screen_console(struct firmware *firmware, bool on);
+/* Without a face: gives everything back, the console as well. */
+void firmware_screen_drop(struct firmware_screen *screen);
+
+/* Brings faces up to date that could not follow; while nothing else is to be done. */
+void efi_faces_catch_up(struct firmware_screen *screen);
 
 /* The console is the firmware's again for the words of a panic. The faces are not used afterwards. */
 void firmware_screen_abandon(struct firmware *firmware);

@@ -172,5 +172,6 @@ bool machine_read_key(struct machine *machine, struct key *key)
         }
     }
     screen->next_key_check = now + KEY_INTERVAL;
+    efi_faces_catch_up(screen);
     return screen->escape_held && now >= screen->sequence_deadline && let_escape_go(screen, NULL, key);
 }

@@ -109,7 +109,7 @@ static bool put(struct text_face *face, struct run *run)
         status = out->OutputString(out, run->text);
     face->column = run->column + run->columns;
     /* Firmware counts wide characters as it likes, and goes to another row after the last column. */
-    face->row = run->wide || face->column >= face->mode_columns ? UINT_MAX : run->row;
+    face->row = EFI_ERROR(status) || run->wide || face->column >= face->mode_columns ? UINT_MAX : run->row;
     run->column = face->column;
     run->units = run->columns = 0;
     run->wide = false;

@@ -51,7 +51,7 @@ bool machine_read_line(struct machine *machine, char *line, size_t size);
 /* Forgets an ESC that ended the last job. */
 void machine_reset_cancel(struct machine *machine);
 
-/* --- screen (efi_screen.c; the seam is ui/screen/screen.h) --- */
+/* --- screen (efi_screen_find.c, efi_screen_keys.c; the seam is ui/screen/screen.h) --- */
 /*
  * Opens all faces of the machine: each panel, each terminal that is a console; or the firmware's text console, if there is no panel.
  * Until the last of them is closed the console shows nothing else (machine_write() goes to the log's port alone), and keys are the
