@@ -19,6 +19,7 @@ import ctypes
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -121,11 +122,11 @@ class Machine:
     """One PC. Add devices, start(), then watch and act. Every add_ method returns the id of the device for device_del."""
 
     def __init__(self, name=None, *, memory="1G", processors=1, cpu="max", screen=False, ps2=True, secure_boot=False,
-                 kernel=None, fw_cfg=None, command=None, exit_port=True, timeout=180):
+                 kernel=None, fw_cfg=None, command=None, exit_port=True, timeout=180, terminal=False):
         """screen: a VGA adapter (screendump). kernel: an .efi that the firmware starts itself, faster than from a stick.
         fw_cfg: {"opt/...": text}. command: what the application does instead of the job file or its prompt. exit_port: when
         it returns, its exit code ends the emulator (see expect_exit); False: it returns to the firmware. timeout: seconds
-        after which the machine is killed, whatever happens."""
+        after which the machine is killed, whatever happens. terminal: somebody sits at the serial line (type_serial)."""
         self.name = name or os.environ.get("EIDOLON_TEST", "machine")
         self.directory = os.path.join(BUILD, "machine", self.name)
         os.makedirs(self.directory, exist_ok=True)
@@ -159,8 +160,16 @@ class Machine:
             "-qmp", "unix:%s/qmp,server=on,wait=off" % self.sockets,
             "-device", "isa-debug-exit,iobase=%s,iosize=4" % EXIT_PORT,
             "-chardev", "file,id=log,path=" + self.log_path, "-device", "isa-debugcon,iobase=%s,chardev=log" % LOG_PORT,
-            "-serial", "file:" + self.serial_path,
         ]
+        self._terminal = None
+        self._has_terminal = terminal
+        if terminal:
+            # A socket is full after some hundred single bytes.
+            for end in ("in", "out"):
+                os.mkfifo(os.path.join(self.sockets, "serial." + end))
+            self.arguments += ["-chardev", "pipe,id=serial,path=%s/serial" % self.sockets, "-serial", "chardev:serial"]
+        else:
+            self.arguments += ["-serial", "file:" + self.serial_path]
         if secure_boot:
             self.arguments += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
         settings = dict(fw_cfg or {})
@@ -198,6 +207,8 @@ class Machine:
         self._timer = threading.Timer(self.timeout, self._time_is_up)
         self._timer.daemon = True
         self._timer.start()
+        if self._has_terminal:
+            self._sit_down()
         return self
 
     def _time_is_up(self):
@@ -211,6 +222,9 @@ class Machine:
         if self._qmp:
             self._qmp.close()
             self._qmp = None
+        if self._terminal is not None:
+            os.close(self._terminal)
+            self._terminal = None
         if self.process is not None:
             if self.process.poll() is None:
                 self.process.kill()
@@ -345,6 +359,30 @@ class Machine:
                 keys = [names.get(letter, letter)]
             self.qmp("send-key", keys=[{"type": "qcode", "data": key} for key in keys], hold_time=30)
             time.sleep(pause)
+
+    def serial_bytes(self):
+        """Everything that came over the serial line so far, as it came (vt.Terminal reads it)."""
+        with open(self.serial_path, "rb") as file:
+            return file.read()
+
+    def type_serial(self, data):
+        """Sends bytes, or text as UTF-8, from the terminal at the serial line; needs terminal=True."""
+        os.write(self._terminal, data.encode() if isinstance(data, str) else data)
+
+    def _sit_down(self):
+        """Somebody at the serial line, who writes down what comes."""
+        # Opened for both directions, a pipe waits for nobody and never ends.
+        self._terminal = os.open(os.path.join(self.sockets, "serial.in"), os.O_RDWR)
+        line = os.open(os.path.join(self.sockets, "serial.out"), os.O_RDWR | os.O_NONBLOCK)
+
+        def read(process, path):
+            with open(path, "ab", buffering=0) as file:
+                while process.poll() is None:
+                    if select.select([line], [], [], 0.2)[0]:
+                        file.write(os.read(line, 65536))
+            os.close(line)
+
+        threading.Thread(target=read, args=(self.process, self.serial_path), daemon=True).start()
 
     def screendump(self, filename="screen.png"):
         """The screen as a PNG in the machine's folder; needs screen=True. Returns the path."""
