@@ -12,6 +12,8 @@
 #define READER_DEADLINE (30 * 60 * NANOSECONDS_PER_SECOND)
 #define READER_ARENA (192u * 1024 * 1024)
 
+#define FIRST_ROOM 40 /* files; 40 * 4^4 is a little more than FILESYSTEM_FILES_MAX */
+
 /* Filled once at start by the main; the set of file systems is a property of the program. */
 static const struct filesystem_driver *drivers[FILESYSTEM_DRIVERS_MAX];
 static unsigned driver_count;
@@ -80,7 +82,25 @@ const struct filesystem_driver *filesystem_probe(struct block_device *volume, st
     return recognise(volume, false, info).driver;
 }
 
-/* --- names --- */
+/* --- files and names --- */
+
+bool filesystem_files_make_room(struct platform *platform, struct filesystem_file **files, size_t count, size_t *room)
+{
+    size_t more = *room ? 4 * *room : FIRST_ROOM;
+    struct filesystem_file *moved;
+
+    if (count < *room)
+        return true;
+    moved = platform_allocate(platform, more * sizeof *moved);
+    if (!moved)
+        return false;
+    if (count)
+        memcpy(moved, *files, count * sizeof *moved);
+    platform_release(platform, *files);
+    *files = moved;
+    *room = more;
+    return true;
+}
 
 bool filesystem_name_is_utf8(const char *name)
 {

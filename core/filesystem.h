@@ -48,6 +48,11 @@ typedef bool filesystem_found(void *context, const struct filesystem_file *file)
 /* UTF-8 as RFC 3629 has it, to the terminating zero. */
 bool filesystem_name_is_utf8(const char *name);
 /*
+ * Room for one more in an array of `count` files that is platform_allocate()d (*files NULL at first), up to FILESYSTEM_FILES_MAX; the
+ * caller counts. false: no memory, the array is as it was.
+ */
+bool filesystem_files_make_room(struct platform *platform, struct filesystem_file **files, size_t count, size_t *room);
+/*
  * Can a person see and type this name of a file? Not when it is empty, "." or "..", no UTF-8, or has a control character (C0, C1, DEL) or
  * a slash of either kind in it.
  */
@@ -95,7 +100,7 @@ struct filesystem_driver {
      * Lists a folder, the same way. `folder`: components divided by '/' or '\\'; "" is the root. Given are files and folders that can be
      * named, at most FILESYSTEM_FILES_MAX; left out are links, what the file system keeps for itself and, on file systems of
      * Windows, what is hidden and of the system. 0; 1: there are more than were given; -ERROR_NOT_FOUND: no such folder;
-     * -ERROR_CORRUPT: the folder is damaged; -ERROR_TIMEOUT. Nothing is given when it fails.
+     * -ERROR_CORRUPT: the folder is damaged; -ERROR_TIMEOUT. What was given before a failure counts for nothing.
      */
     int (*list_files)(struct block_device *volume, const char *folder, filesystem_found *found, void *context,
                       struct error *error);

@@ -12,7 +12,6 @@
 #define ARENA_LIMIT (96u * 1024 * 1024)
 #define PATH_MAX_BYTES 512
 #define SEEN_MAX 1000000 /* policy: entries of one folder that are looked at, also those in which nothing is */
-#define FIRST_ROOM 32
 
 struct look {
     struct block_device *device;
@@ -36,24 +35,6 @@ bool volume_list_seen(struct volume_list *list)
     return !list->is_damaged && !list->is_cut && !list->no_memory;
 }
 
-static bool make_room(struct volume_list *list)
-{
-    size_t room = list->room ? 4 * list->room : FIRST_ROOM;
-    struct filesystem_file *files;
-
-    if (list->count < list->room)
-        return true;
-    files = platform_allocate(list->platform, room * sizeof *files);
-    if (!files)
-        return false;
-    if (list->count)
-        memcpy(files, list->files, list->count * sizeof *files);
-    platform_release(list->platform, list->files);
-    list->files = files;
-    list->room = room;
-    return true;
-}
-
 struct filesystem_file *volume_list_add(struct volume_list *list, const char *name)
 {
     struct filesystem_file *file;
@@ -61,7 +42,8 @@ struct filesystem_file *volume_list_add(struct volume_list *list, const char *na
     if (!filesystem_name_is_text(name) || strlen(name) >= sizeof file->name)
         return NULL;
     list->is_cut = list->count == FILESYSTEM_FILES_MAX;
-    list->no_memory = !list->is_cut && !make_room(list);
+    list->no_memory =
+        !list->is_cut && !filesystem_files_make_room(list->platform, &list->files, list->count, &list->room);
     if (list->is_cut || list->no_memory)
         return NULL;
     file = &list->files[list->count++];

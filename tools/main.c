@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "core/library.h"
-#include "tools/posix.h"
+#include "tools/posix_volumes.h"
 #include "ui/session.h"
 #include "version.h"
 
@@ -115,6 +115,21 @@ static int open_store(struct session *session, const char *name, bool write, str
     return posix_store_open(session->loop, name, write, &end->store, &end->is_pipe, error);
 }
 
+static int list_volumes(struct session *session, session_volume_found *found, void *context, struct error *error)
+{
+    return posix_volumes_list(session->loop->platform, "/proc/self/mountinfo", found, context, error);
+}
+
+static int list_files(struct session *session, const char *volume, const char *folder, filesystem_found *found,
+                      void *context, struct error *error)
+{
+    char path[COMMAND_LINE_MAX];
+
+    if (!session_image_name(session, volume, folder, "", path, sizeof(path)))
+        return error_set(error, ERROR_USAGE, OPERATION_OPEN, volume, ERROR_NO_BLOCK, "not the name of a folder");
+    return posix_files_list(path, found, context, error);
+}
+
 static int confirm(struct session *session, const char *question, const char *expected)
 {
     char answer[128];
@@ -157,6 +172,8 @@ static const struct session_ops host_session_ops = {
     .open_disk = open_disk,
     .close_disk = close_disk,
     .open_store = open_store,
+    .list_volumes = list_volumes,
+    .list_files = list_files,
     .confirm = confirm,
     .variable = variable,
 };

@@ -75,6 +75,8 @@ int posix_store_open(struct loop *loop, const char *path, bool write, struct str
 int posix_disks_find(struct loop *loop, struct block_registry *registry, struct error *error);
 /* Fills model, serial, bus and the stable name of a block special file from sysfs. */
 void posix_disk_describe(struct block_device *device, const struct stat *status);
+/* The disk of a block special file, and which partition of it this is (0: the disk itself). */
+unsigned posix_disk_of_partition(const struct stat *status, struct stat *disk);
 /*
  * Where a disk (partition 0), one of its partitions, or a file that a loop device serves is mounted or otherwise held: true
  * and the place in words.

@@ -90,6 +90,26 @@ void posix_disk_describe(struct block_device *device, const struct stat *status)
         snprintf(device->name, sizeof(device->name), "%s:%s", bus, device->serial);
 }
 
+unsigned posix_disk_of_partition(const struct stat *status, struct stat *disk)
+{
+    char folder[64], real_path[PATH_MAX], text[32];
+    unsigned partition, major_number, minor_number;
+
+    *disk = *status;
+    snprintf(folder, sizeof(folder), "/sys/dev/block/%u:%u", major(status->st_rdev), minor(status->st_rdev));
+    if (!realpath(folder, real_path))
+        return 0;
+    read_attribute(real_path, "partition", text, sizeof(text));
+    partition = (unsigned)atoi(text);
+    if (!partition)
+        return 0;
+    *strrchr(real_path, '/') = 0;
+    read_attribute(real_path, "dev", text, sizeof(text));
+    if (sscanf(text, "%u:%u", &major_number, &minor_number) == 2)
+        disk->st_rdev = makedev(major_number, minor_number);
+    return partition;
+}
+
 static bool is_disk(const char *name)
 {
     static const char *const not_disks[] = {"ram", "zram", "dm-", "sr", "fd", "nbd"};

@@ -7,6 +7,8 @@ const char command_help[] =
     "Eidolon saves a disk into one compressed image, and puts it back.\n"
     "\n"
     "  list [DISK...]            disks and partitions\n"
+    "  volumes                   where images can be kept, and how much is free there\n"
+    "  files FOLDER              what is in a folder of a volume\n"
     "  capture SOURCE IMAGE      save a disk or a partition into an image\n"
     "  restore IMAGE TARGET      put an image back\n"
     "  clone SOURCE TARGET       copy a disk to a disk\n"
@@ -38,6 +40,8 @@ static const struct {
     const char *form;
 } verbs[] = {
     {"list", COMMAND_LIST, 0, COMMAND_ARGUMENTS_MAX, "list [DISK...]"},
+    {"volumes", COMMAND_VOLUMES, 0, 0, "volumes"},
+    {"files", COMMAND_FILES, 1, 1, "files FOLDER"},
     {"capture", COMMAND_CAPTURE, 2, 2, "capture SOURCE IMAGE"},
     {"restore", COMMAND_RESTORE, 2, 2, "restore IMAGE TARGET"},
     {"clone", COMMAND_CLONE, 2, 2, "clone SOURCE TARGET"},

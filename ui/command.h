@@ -3,6 +3,8 @@
  * The one command grammar: the host's command line, the UEFI shell, boot options and job files all speak it.
  *
  *     list [DISK...]
+ *     volumes
+ *     files FOLDER
  *     capture SOURCE IMAGE
  *     restore IMAGE TARGET
  *     clone SOURCE TARGET
@@ -21,6 +23,8 @@
 
 enum command_verb {
     COMMAND_LIST,
+    COMMAND_VOLUMES,
+    COMMAND_FILES,
     COMMAND_CAPTURE,
     COMMAND_RESTORE,
     COMMAND_CLONE,

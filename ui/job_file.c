@@ -125,7 +125,7 @@ static bool is_disk_argument(const struct command *command, unsigned argument)
 /* A name that fits no disk, or several, must not be found out after half of the lines have run. */
 static int check_disks(struct session *session, const struct command *command, struct error *error)
 {
-    if (command->verb != COMMAND_LIST)
+    if (command->verb != COMMAND_LIST && command->verb != COMMAND_VOLUMES && command->verb != COMMAND_FILES)
         session_prepare(session, command);
     for (unsigned i = 0; i < command->argument_count; i++) {
         char name[COMMAND_LINE_MAX];

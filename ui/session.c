@@ -82,6 +82,10 @@ enum exit_code session_run(struct session *session, struct command *command)
         return EXIT_CODE_DONE;
     case COMMAND_LIST:
         return session_list(session, command);
+    case COMMAND_VOLUMES:
+        return session_list_volumes(session, command);
+    case COMMAND_FILES:
+        return session_list_files(session, command);
     case COMMAND_INFO:
         return session_info(session, command);
     case COMMAND_MEASURE:

@@ -24,7 +24,7 @@ struct session_volume {
      * It stays the same when the disk's driver changes, and as long as no other volume with the same label comes.
      */
     char name[SESSION_VOLUME_NAME_MAX];
-    char label[64], type[16], uuid[40]; /* type: as in struct filesystem_info */
+    char label[64], type[16], uuid[40]; /* type: as in struct filesystem_info; on Linux as the kernel names it */
     char disk[BLOCK_NAME_MAX];          /* stable name of the disk below; "": unknown */
     unsigned partition;                 /* on it; 0: the whole disk, or unknown */
     uint64_t bytes, free_bytes;         /* UINT64_MAX: unknown */
@@ -150,8 +150,8 @@ void session_work_close(struct session *session, struct session_work *work);
 /* --- volumes and their files (ui/volumes.c) --- */
 /*
  * The name of a file on a volume, as the grammar takes it: "BACKUP:\lab\pc7.eid", "/mnt/lab/pc7.eid". folder "": the root;
- * file "": the folder itself ("BACKUP:\lab", "BACKUP:\"). Separators of either kind in `folder` become the right one. false: it does
- * not fit, or volume is "".
+ * file "": the folder itself ("BACKUP:\lab", "BACKUP:\", "/mnt/lab"). On the machine separators of either kind in `folder` become
+ * backslashes. false: it does not fit, or volume is "".
  */
 bool session_image_name(const struct session *session, const char *volume, const char *folder, const char *file,
                         char *name, size_t size);
@@ -166,7 +166,7 @@ bool session_split_name(const struct session *session, const char *name, char *v
 struct session_file_list {
     struct platform *platform;
     struct filesystem_file *files;
-    size_t count;
+    size_t count, room;
     bool is_cut; /* there are more than FILESYSTEM_FILES_MAX */
 };
 /* Fills `list` from list_files(); free it with session_files_free(). Negative: as there, and the list is empty. */

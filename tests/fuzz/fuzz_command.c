@@ -80,6 +80,30 @@ static int open_store(struct session *session, const char *name, bool write, str
     return open_disk(session, name, write, end, error);
 }
 
+static int list_volumes(struct session *session, session_volume_found *found, void *context, struct error *error)
+{
+    static const struct session_volume volume = {.name = "V", .label = "\"", .why = "so", .bytes = UINT64_MAX};
+
+    (void)session;
+    (void)error;
+    found(context, &volume);
+    return 0;
+}
+
+/* The name that was asked for comes back as a file's. */
+static int list_files(struct session *session, const char *volume, const char *folder, filesystem_found *found,
+                      void *context, struct error *error)
+{
+    struct filesystem_file file = {.modified = INT64_MAX >> 24};
+
+    (void)session;
+    (void)error;
+    fuzz_require(*volume && strlen(volume) < SESSION_VOLUME_NAME_MAX);
+    snprintf(file.name, sizeof(file.name), "%s", folder);
+    found(context, &file);
+    return 0;
+}
+
 static int confirm(struct session *session, const char *question, const char *expected)
 {
     (void)session;
@@ -108,6 +132,9 @@ static void run_job_file(struct platform *platform, const char *text, size_t siz
                                            .open_disk = open_disk,
                                            .close_disk = close_disk,
                                            .open_store = open_store,
+                                           .list_volumes = list_volumes,
+                                           .list_files = list_files,
+                                           .volumes_have_colon = true,
                                            .confirm = confirm,
                                            .variable = variable};
     struct output output = {.write = swallow, .columns = 80};
