@@ -61,6 +61,8 @@ static bool has_name(const struct firmware_volume *volume, void *context)
 {
     struct volume_search *search = context;
 
+    if (!volume->is_fat)
+        return false;
     if (!text_equal_ignoring_case(volume->label, search->name) && !text_equal_ignoring_case(volume->uuid, search->name))
         return false;
     if (search->matches++ == 0)
@@ -97,20 +99,80 @@ static int find_volume(struct machine *machine, const char *name, struct firmwar
     return 0;
 }
 
-/* Says where on which disk the volume lies, so that no job writes over it. */
-static void place_store(struct machine *machine, const struct firmware_volume *volume, struct stream_store *store)
+/* Where on which disk a volume lies, in bytes; 0 and 0: all of it, or unknown. NULL: on none of ours. */
+static struct block_device *place_of(struct machine *machine, const struct firmware_volume *volume, uint64_t *offset,
+                                     uint64_t *length)
 {
     EFI_DEVICE_PATH *path = path_of_handle(machine->firmware, volume->handle);
     const EFI_DEVICE_PATH *node = path ? path_node(path, MEDIA_DEVICE_PATH, MEDIA_HARDDRIVE_DP) : NULL;
     const HARDDRIVE_DEVICE_PATH *partition = (const HARDDRIVE_DEVICE_PATH *)node;
+    struct block_device *disk = path ? devices_disk_of_path(machine->devices, path) : NULL;
 
-    store->disk = path ? devices_disk_of_path(machine->devices, path) : NULL;
-    if (!store->disk || !partition)
-        return;
-    uint32_t block = store->disk->geometry.logical_block;
-    if (__builtin_mul_overflow(partition->PartitionStart, block, &store->disk_offset) ||
-        __builtin_mul_overflow(partition->PartitionSize, block, &store->disk_length))
-        store->disk_offset = store->disk_length = 0;
+    *offset = *length = 0;
+    if (!disk || !partition)
+        return disk;
+    uint32_t block = disk->geometry.logical_block;
+    if (__builtin_mul_overflow(partition->PartitionStart, block, offset) ||
+        __builtin_mul_overflow(partition->PartitionSize, block, length))
+        *offset = *length = 0;
+    return disk;
+}
+
+struct volume_report {
+    struct volume_search search; /* first: for is_boot_volume() */
+    void (*found)(void *context, const struct machine_firmware_volume *volume);
+    void *context;
+};
+
+static bool report(const struct firmware_volume *volume, void *context)
+{
+    struct volume_report *to = context;
+    struct machine *machine = to->search.machine;
+    struct machine_firmware_volume seen = {.bytes = volume->size ? volume->size : UINT64_MAX,
+                                           .free_bytes = volume->size ? volume->free_space : UINT64_MAX,
+                                           .read_only = volume->read_only,
+                                           .is_fat = volume->is_fat,
+                                           .is_stick = is_boot_volume(volume, &to->search)};
+    uint64_t length;
+
+    struct block_device *disk = place_of(machine, volume, &seen.offset, &length);
+    snprintf(seen.label, sizeof(seen.label), "%s", volume->label);
+    snprintf(seen.uuid, sizeof(seen.uuid), "%s", volume->uuid);
+    if (disk) {
+        snprintf(seen.disk, sizeof(seen.disk), "%s", disk->name);
+        /* Disks of ours are shown as read-only until somebody writes. */
+        if (!firmware_disk_of(disk))
+            seen.read_only = disk->read_only;
+    }
+    to->found(to->context, &seen);
+    return false;
+}
+
+void machine_firmware_volumes(struct machine *machine, bool publish,
+                              void (*found)(void *context, const struct machine_firmware_volume *volume), void *context)
+{
+    struct volume_report to = {.search = {.machine = machine}, .found = found, .context = context};
+    struct firmware_volume unused;
+
+    if (publish && machine->devices)
+        devices_publish(machine, false);
+    firmware_volume_find(machine->firmware, &unused, report, &to);
+}
+
+int machine_open_volume_files(struct machine *machine, const char *name, const char *folder, bool *known,
+                              filesystem_found *found, void *context, struct error *error)
+{
+    struct firmware_volume volume;
+    int status = find_volume(machine, name, &volume, error);
+
+    *known = status != -ERROR_NOT_FOUND;
+    if (status)
+        return status;
+    status = firmware_folder_list(machine->firmware, &volume, folder, found, context);
+    if (status < 0)
+        error_set(error, (enum error_code) - status, OPERATION_READ, name, ERROR_NO_BLOCK, "%s",
+                  status == -ERROR_NOT_FOUND ? "no such folder" : "the firmware cannot read the folder");
+    return status;
 }
 
 struct block_device *machine_open_volume_disk(struct machine *machine, const char *name)
@@ -144,7 +206,8 @@ int machine_open_volume(struct machine *machine, const char *name, const char *p
     status = firmware_store_open(&machine->loop, machine->firmware, &volume, path, full_name, write,
                                  &machine->devices->store_users, store, error);
     if (!status) {
-        place_store(machine, &volume, *store);
+        /* So that no job writes over it. */
+        (*store)->disk = place_of(machine, &volume, &(*store)->disk_offset, &(*store)->disk_length);
         if ((*store)->disk)
             block_device_hold((*store)->disk);
         machine->devices->store_disk = (*store)->disk;

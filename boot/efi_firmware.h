@@ -99,6 +99,8 @@ void firmware_hold_events_of_caller(struct firmware *firmware);
 void firmware_time_start(struct firmware *firmware);
 uint64_t firmware_now(struct platform *platform);
 int64_t firmware_wall_clock(struct platform *platform);
+/* Seconds since 1970; -1: no such time. */
+int64_t firmware_seconds(const EFI_TIME *time);
 void firmware_wait(struct platform *platform, uint64_t deadline);
 void firmware_wake(struct platform *platform);
 

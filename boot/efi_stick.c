@@ -17,7 +17,14 @@ static EFI_GUID file_system_guid = EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID;
 
 /* --- volumes --- */
 
-static void read_uuid(struct firmware *firmware, struct firmware_volume *volume)
+/* What stands at the start and end of the boot sectors of the three (FAT specification, section 3; exFAT's, section 3.1; NTFS). */
+static bool looks_like_fat(const UINT8 *boot)
+{
+    return (boot[0] == 0xeb || boot[0] == 0xe9) && boot[510] == 0x55 && boot[511] == 0xaa &&
+           memcmp(boot + 3, "NTFS    ", 8) != 0 && memcmp(boot + 3, "EXFAT   ", 8) != 0;
+}
+
+static void read_boot_sector(struct firmware *firmware, struct firmware_volume *volume)
 {
     EFI_GUID guid = EFI_BLOCK_IO_PROTOCOL_GUID;
     EFI_BLOCK_IO *io = firmware_handle_protocol(firmware, volume->handle, &guid);
@@ -32,6 +39,7 @@ static void read_uuid(struct firmware *firmware, struct firmware_volume *volume)
          * FAT specification, section 3: the serial number of FAT32 stands where BPB_FATSz16 is zero, else
          * FAT12/16's.
          */
+        volume->is_fat = looks_like_fat(boot);
         size_t at = boot[22] || boot[23] ? 39 : 67;
         if (boot[510] == 0x55 && boot[511] == 0xaa)
             snprintf(volume->uuid, sizeof(volume->uuid), "%02X%02X-%02X%02X", boot[at + 3], boot[at + 2], boot[at + 1],
@@ -61,7 +69,8 @@ bool firmware_volume_read(struct firmware *firmware, EFI_HANDLE handle, struct f
                        (size - SIZE_OF_EFI_FILE_SYSTEM_INFO) / sizeof(CHAR16));
     }
     root->Close(root);
-    read_uuid(firmware, volume);
+    volume->is_fat = true;
+    read_boot_sector(firmware, volume);
     return true;
 }
 
@@ -135,16 +144,82 @@ static EFI_STATUS file_open(const struct firmware_volume *volume, const char *pa
     return status;
 }
 
-static EFI_STATUS file_size(EFI_FILE *file, UINT64 *size)
+/* With a name of 255 units. */
+#define INFO_BYTES (SIZE_OF_EFI_FILE_INFO + 600)
+
+static EFI_STATUS file_info(EFI_FILE *file, EFI_FILE_INFO *info)
 {
     EFI_GUID guid = EFI_FILE_INFO_ID;
-    UINT8 buffer[SIZE_OF_EFI_FILE_INFO + 600] __attribute__((aligned(8)));
-    UINTN bytes = sizeof(buffer);
-    EFI_STATUS status = file->GetInfo(file, &guid, &bytes, buffer);
+    UINTN bytes = INFO_BYTES;
+
+    return file->GetInfo(file, &guid, &bytes, info);
+}
+
+static EFI_STATUS file_size(EFI_FILE *file, UINT64 *size)
+{
+    UINT8 buffer[INFO_BYTES] __attribute__((aligned(8)));
+    EFI_STATUS status = file_info(file, (EFI_FILE_INFO *)buffer);
 
     if (!EFI_ERROR(status))
         *size = ((const EFI_FILE_INFO *)buffer)->FileSize;
     return status;
+}
+
+/* false: an entry that is not shown. */
+static bool describe_entry(const EFI_FILE_INFO *info, size_t size, struct filesystem_file *file)
+{
+    const UINT64 of_windows = EFI_FILE_HIDDEN | EFI_FILE_SYSTEM;
+
+    text_from_ucs2(file->name, sizeof(file->name), info->FileName, (size - SIZE_OF_EFI_FILE_INFO) / sizeof(CHAR16));
+    file->is_folder = info->Attribute & EFI_FILE_DIRECTORY;
+    file->bytes = file->is_folder ? 0 : info->FileSize;
+    file->modified = firmware_seconds(&info->ModificationTime);
+    return (info->Attribute & of_windows) != of_windows && filesystem_name_is_text(file->name);
+}
+
+/* UEFI 2.10, section 13.5.5: each read of a folder gives an entry, and none at its end. */
+static int read_folder(struct firmware *firmware, EFI_FILE *folder, filesystem_found *found, void *context)
+{
+    uint64_t deadline = deadline_after(&firmware->platform, FILESYSTEM_LOOK_LIMIT);
+    UINT8 buffer[INFO_BYTES] __attribute__((aligned(8)));
+    struct filesystem_file file;
+    unsigned given = 0;
+
+    for (;;) {
+        UINTN size = sizeof(buffer);
+        EFI_STATUS status = folder->Read(folder, &size, buffer);
+        if (EFI_ERROR(status))
+            return firmware_error(status);
+        if (size < SIZE_OF_EFI_FILE_INFO)
+            return size ? -ERROR_CORRUPT : 0;
+        if (firmware_now(&firmware->platform) > deadline)
+            return -ERROR_TIMEOUT;
+        if (!describe_entry((const EFI_FILE_INFO *)buffer, size, &file))
+            continue;
+        if (given++ == FILESYSTEM_FILES_MAX)
+            return 1;
+        if (!found(context, &file))
+            return 0;
+    }
+}
+
+int firmware_folder_list(struct firmware *firmware, const struct firmware_volume *volume, const char *path,
+                         filesystem_found *found, void *context)
+{
+    UINT8 buffer[INFO_BYTES] __attribute__((aligned(8)));
+    EFI_FILE_INFO *info = (EFI_FILE_INFO *)buffer;
+    EFI_FILE *folder;
+    EFI_STATUS status = file_open(volume, path, EFI_FILE_MODE_READ, &folder);
+
+    if (EFI_ERROR(status))
+        return firmware_error(status);
+    int result = firmware_error(file_info(folder, info));
+    if (!result && !(info->Attribute & EFI_FILE_DIRECTORY))
+        result = -ERROR_NOT_FOUND;
+    if (!result)
+        result = read_folder(firmware, folder, found, context);
+    folder->Close(folder);
+    return result;
 }
 
 int firmware_file_read(struct firmware *firmware, const struct firmware_volume *volume, const char *path, size_t limit,

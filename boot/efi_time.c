@@ -199,22 +199,26 @@ static int64_t days_of(int year, int month, int day)
     return (int64_t)era * 146097 + day_of_era - 719468;
 }
 
-int64_t firmware_wall_clock(struct platform *platform)
+int64_t firmware_seconds(const EFI_TIME *time)
 {
-    struct firmware *firmware = firmware_of(platform);
-    EFI_TIME time;
-
-    if (EFI_ERROR(firmware->system->RuntimeServices->GetTime(&time, NULL)))
-        return -1;
-    if (time.Year < 1990 || time.Year > 9999 || time.Month < 1 || time.Month > 12 || time.Day < 1 || time.Day > 31 ||
-        time.Hour > 23 || time.Minute > 59 || time.Second > 59)
+    if (time->Year < 1990 || time->Year > 9999 || time->Month < 1 || time->Month > 12 || time->Day < 1 ||
+        time->Day > 31 || time->Hour > 23 || time->Minute > 59 || time->Second > 59)
         return -1;
     int64_t seconds =
-        days_of(time.Year, time.Month, time.Day) * 86400 + time.Hour * 3600 + time.Minute * 60 + time.Second;
+        days_of(time->Year, time->Month, time->Day) * 86400 + time->Hour * 3600 + time->Minute * 60 + time->Second;
     /* Minutes west of UTC; without one the clock is taken as UTC. */
-    if (time.TimeZone >= -1440 && time.TimeZone <= 1440)
-        seconds += (int64_t)time.TimeZone * 60;
+    if (time->TimeZone >= -1440 && time->TimeZone <= 1440)
+        seconds += (int64_t)time->TimeZone * 60;
     return seconds;
+}
+
+int64_t firmware_wall_clock(struct platform *platform)
+{
+    EFI_TIME time;
+
+    if (EFI_ERROR(firmware_of(platform)->system->RuntimeServices->GetTime(&time, NULL)))
+        return -1;
+    return firmware_seconds(&time);
 }
 
 void firmware_wait(struct platform *platform, uint64_t deadline)

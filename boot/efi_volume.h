@@ -7,6 +7,7 @@
 #define BOOT_EFI_VOLUME_H
 
 #include "boot/efi_firmware.h"
+#include "core/filesystem.h"
 #include "core/stream.h"
 
 /* A volume by its handle. Valid until controllers change hands: look it up again afterwards. */
@@ -16,6 +17,7 @@ struct firmware_volume {
     char label[64]; /* UTF-8 */
     char uuid[16];  /* "1234-ABCD" as blkid prints it; empty: unknown */
     bool read_only;
+    bool is_fat; /* by its boot sector, also when that cannot be read; other file systems are for the drivers of fs/ */
     uint64_t free_space, size; /* bytes */
 };
 
@@ -41,6 +43,9 @@ int firmware_store_open(struct loop *loop, struct firmware *firmware, const stru
  */
 int firmware_file_read(struct firmware *firmware, const struct firmware_volume *volume, const char *path, size_t limit,
                        char **text, size_t *size);
+/* As list_files in core/filesystem.h has it; `path` is a folder. */
+int firmware_folder_list(struct firmware *firmware, const struct firmware_volume *volume, const char *path,
+                         filesystem_found *found, void *context);
 /* Appends and flushes, making the file and its folder if need be. */
 int firmware_file_append(struct firmware *firmware, const struct firmware_volume *volume, const char *path,
                          const void *data, size_t size);

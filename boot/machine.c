@@ -3,7 +3,7 @@
  * The program on the bare machine: plugs core, fs, drivers and ui together. Knows no firmware; that is
  * behind machine.h.
  */
-#include "boot/machine.h"
+#include "boot/machine_volumes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -78,25 +78,15 @@ static void close_disk(struct session *session, struct job_end *end)
     block_device_let_go(end->disk);
 }
 
-/* "VOLUME:\path": the first colon with a slash of either kind behind it divides. */
-static const char *find_path(const char *name)
-{
-    for (; *name; name++)
-        if (name[0] == ':' && (name[1] == '\\' || name[1] == '/'))
-            return name + 1;
-    return NULL;
-}
-
 static int open_store(struct session *session, const char *name, bool write, struct job_end *end, struct error *error)
 {
     struct machine *machine = machine_of(session);
-    const char *path = find_path(name);
-    char volume[80];
+    const char *path;
+    char volume[SESSION_VOLUME_NAME_MAX];
 
-    if (!path || (size_t)(path - name) > sizeof(volume))
+    if (!session_split_name(session, name, volume, sizeof(volume), &path))
         return error_set(error, ERROR_USAGE, OPERATION_OPEN, name, ERROR_NO_BLOCK,
                          "an image is named as VOLUME:\\path; VOLUME is stick, or the label or UUID of a volume");
-    snprintf(volume, sizeof(volume), "%.*s", (int)(path - 1 - name), name);
     int status = machine_devices_start(machine, error);
     if (status)
         return status;
@@ -108,17 +98,17 @@ static int open_store(struct session *session, const char *name, bool write, str
 }
 
 /* The disk below a command's argument; NULL: it is not there. */
-static struct block_device *disk_below(struct machine *machine, const char *name, bool is_image)
+static struct block_device *disk_below(struct session *session, const char *name, bool is_image)
 {
+    struct machine *machine = machine_of(session);
     struct block_device *disk = NULL;
-    const char *path = find_path(name);
-    char volume[80];
+    const char *path;
+    char volume[SESSION_VOLUME_NAME_MAX];
 
     if (!is_image)
         return block_registry_find(&machine->registry, name, &disk, NULL) == 0 ? disk : NULL;
-    if (!path || (size_t)(path - name) > sizeof(volume))
+    if (!session_split_name(session, name, volume, sizeof(volume), &path))
         return NULL;
-    snprintf(volume, sizeof(volume), "%.*s", (int)(path - 1 - name), name);
     disk = machine_open_volume_disk(machine, volume);
     return disk ? disk : machine_volume_disk(machine, volume);
 }
@@ -147,12 +137,27 @@ static void prepare(struct session *session, const struct command *command)
         bool is_image = session_argument_is_image(command, i);
         if (command_split_partition(command->arguments[i], name, sizeof(name), &partition, &error) != 0)
             continue;
-        struct block_device *disk = disk_below(machine, name, is_image);
+        struct block_device *disk = disk_below(session, name, is_image);
         if (disk)
             disks[count++] = disk;
         unknown = unknown || (is_image ? !disk : is_unseen_usb_disk(name, disk));
     }
     machine_devices_improve(machine, disks, count, unknown);
+}
+
+static int list_volumes(struct session *session, session_volume_found *found, void *context, struct error *error)
+{
+    int status = find_disks(session, error);
+
+    return status ? status : machine_list_volumes(machine_of(session), found, context, error);
+}
+
+static int list_files(struct session *session, const char *volume, const char *folder, filesystem_found *found,
+                      void *context, struct error *error)
+{
+    int status = machine_devices_start(machine_of(session), error);
+
+    return status ? status : machine_list_files(machine_of(session), volume, folder, found, context, error);
 }
 
 /* For measurements: the same disks by the firmware's drivers, and back. */
@@ -212,6 +217,9 @@ static const struct session_ops machine_session_ops = {
     .open_disk = open_disk,
     .close_disk = close_disk,
     .open_store = open_store,
+    .list_volumes = list_volumes,
+    .list_files = list_files,
+    .volumes_have_colon = true,
     .use_firmware = use_firmware,
     .confirm = confirm,
     .variable = variable,

@@ -8,6 +8,8 @@
 
 #include "core/block.h"
 #include "core/error.h"
+#include "core/filesystem.h"
+#include "core/partition.h"
 #include "core/platform.h"
 #include "core/stream.h"
 
@@ -116,6 +118,40 @@ int machine_volume_open(struct machine *machine, const char *volume, const char 
 /* The disk that such a volume is on, by either; NULL: there is none of that name, or several. */
 struct block_device *machine_open_volume_disk(struct machine *machine, const char *volume);
 struct block_device *machine_volume_disk(struct machine *machine, const char *volume);
+/* A volume of the firmware's. */
+struct machine_firmware_volume {
+    char label[64];
+    char uuid[16];
+    char disk[BLOCK_NAME_MAX];  /* "": unknown */
+    uint64_t offset;            /* bytes, on it */
+    uint64_t bytes, free_bytes; /* UINT64_MAX: unknown */
+    bool read_only, is_stick;
+    bool is_fat; /* only then the functions here find it by its name; the stick is always found */
+};
+/* All of them. publish: also those on disks of ours; see devices_publish(). */
+void machine_firmware_volumes(struct machine *machine, bool publish,
+                              void (*found)(void *context, const struct machine_firmware_volume *volume),
+                              void *context);
+/* A volume that a file system's driver of ours recognises, wherever its files can be reached. */
+struct machine_volume {
+    struct block_device *device; /* it alone; valid in the visit */
+    struct block_device *disk;
+    const struct partition_table *table;
+    const struct partition *partition; /* NULL: the whole disk */
+    const struct filesystem_driver *driver;
+    const struct filesystem_info *info;
+};
+/* Of all disks, in order. The visitor says false: nothing more of this disk. */
+void machine_volumes_visit(struct machine *machine, bool (*visit)(void *context, const struct machine_volume *volume),
+                           void *context);
+/*
+ * Folders, as list_files in core/filesystem.h has it: of machine_open_volume()'s volumes (*known: there is one of this name, also
+ * when it fails) and of machine_volume_open()'s.
+ */
+int machine_open_volume_files(struct machine *machine, const char *volume, const char *folder, bool *known,
+                              filesystem_found *found, void *context, struct error *error);
+int machine_volume_files(struct machine *machine, const char *volume, const char *folder, filesystem_found *found,
+                         void *context, struct error *error);
 /* A small file of the boot volume, zero-ended and platform_allocate()d. Negative: none. */
 int machine_boot_file(struct machine *machine, const char *path, char **text, size_t *size);
 /* Appends what was logged since the last call to \EIDOLON\LOG.TXT on the boot volume. */

@@ -55,49 +55,89 @@ static void volume_store_close(struct stream_store *base)
     platform_release(store->machine->platform, store);
 }
 
+struct machine_visit {
+    struct machine *machine;
+    bool (*visit)(void *context, const struct machine_volume *volume);
+    void *context;
+    bool more; /* of this disk */
+};
+
 struct volume_candidate {
+    const char *name; /* that is looked for */
     const struct filesystem_driver *driver;
     struct block_device *disk;
     struct partition partition; /* number 0: the whole disk */
     unsigned matches;
 };
 
-static void look_at(struct block_device *volume, struct block_device *disk, const struct partition *partition,
-                    const char *name, struct volume_candidate *candidate)
+static void visit_volume(struct block_device *device, const struct machine_volume *view, struct machine_visit *visit)
 {
+    struct machine_volume volume = *view;
     struct filesystem_info info;
 
     memset(&info, 0, sizeof(info));
-    const struct filesystem_driver *driver = filesystem_probe(volume, &info);
-    if (!driver || !driver->open_store || (strcasecmp(info.label, name) != 0 && strcasecmp(info.uuid, name) != 0))
-        return;
-    if (candidate->matches++)
-        return;
-    candidate->driver = driver;
-    candidate->disk = disk;
-    memset(&candidate->partition, 0, sizeof(candidate->partition));
-    if (partition)
-        candidate->partition = *partition;
+    volume.device = device;
+    volume.driver = filesystem_probe(device, &info);
+    volume.info = &info;
+    if (volume.driver)
+        visit->more = visit->visit(visit->context, &volume);
 }
 
-static void search_disk(struct block_device *disk, const char *name, struct volume_candidate *candidate)
+static void visit_disk(struct block_device *disk, struct machine_visit *visit)
 {
     struct partition_table table;
+    struct machine_volume view = {.disk = disk, .table = &table};
     struct error error = {0};
 
     memset(&table, 0, sizeof(table));
-    if (partition_table_read(disk, &table, &error) != 0)
+    if (partition_table_read(disk, &table, &error) != 0) {
+        platform_log(visit->machine->platform, LOG_WARNING, "%s is not looked at for volumes: %s", disk->name,
+                     error_code_name(error.code));
         return; /* an unreadable disk holds nothing that could be used */
+    }
+    visit->more = true;
     if (table.kind == TABLE_NONE)
-        look_at(disk, disk, NULL, name, candidate);
-    for (unsigned i = 0; i < table.count; i++) {
+        visit_volume(disk, &view, visit);
+    for (unsigned i = 0; i < table.count && visit->more; i++) {
         struct block_device *slice;
-        if (partition_open(disk, &table.partitions[i], &slice, &error) != 0)
+        view.partition = &table.partitions[i];
+        if (partition_open(disk, view.partition, &slice, &error) != 0)
             continue;
-        look_at(slice, disk, &table.partitions[i], name, candidate);
+        visit_volume(slice, &view, visit);
         block_device_stop(slice);
     }
     partition_table_free(&table);
+}
+
+void machine_volumes_visit(struct machine *machine, bool (*visit)(void *context, const struct machine_volume *volume),
+                           void *context)
+{
+    struct machine_visit all = {.machine = machine, .visit = visit, .context = context};
+    struct block_device *disk, *next;
+
+    for (disk = machine->registry.first; disk; disk = next) {
+        block_device_hold(disk);
+        visit_disk(disk, &all);
+        next = disk->registry_next;
+        block_device_let_go(disk);
+    }
+}
+
+static bool has_name(void *context, const struct machine_volume *volume)
+{
+    struct volume_candidate *candidate = context;
+    const struct filesystem_info *info = volume->info;
+
+    if (!volume->driver->open_store ||
+        (strcasecmp(info->label, candidate->name) != 0 && strcasecmp(info->uuid, candidate->name) != 0) ||
+        candidate->matches++)
+        return true;
+    candidate->driver = volume->driver;
+    candidate->disk = volume->disk;
+    memset(&candidate->partition, 0, sizeof(candidate->partition));
+    if (volume->partition)
+        candidate->partition = *volume->partition;
+    return true;
 }
 
 static int wrap(struct machine *machine, const struct volume_candidate *candidate, struct volume_store *store,
@@ -133,38 +173,57 @@ static int wrap(struct machine *machine, const struct volume_candidate *candidat
     return 0;
 }
 
-static void search_all(struct machine *machine, const char *name, struct volume_candidate *candidate)
-{
-    struct block_device *disk, *next;
-
-    for (disk = machine->registry.first; disk; disk = next) {
-        block_device_hold(disk);
-        search_disk(disk, name, candidate);
-        next = disk->registry_next;
-        block_device_let_go(disk);
-    }
-}
-
 struct block_device *machine_volume_disk(struct machine *machine, const char *volume)
 {
-    struct volume_candidate candidate = {.matches = 0};
+    struct volume_candidate candidate = {.name = volume};
 
-    search_all(machine, volume, &candidate);
+    machine_volumes_visit(machine, has_name, &candidate);
     return candidate.matches == 1 ? candidate.disk : NULL;
+}
+
+static int find(struct machine *machine, const char *volume, const char *name, struct volume_candidate *candidate,
+                struct error *error)
+{
+    memset(candidate, 0, sizeof(*candidate));
+    candidate->name = volume;
+    machine_volumes_visit(machine, has_name, candidate);
+    if (!candidate->matches)
+        return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK,
+                         "no volume has the label or UUID %s", volume);
+    if (candidate->matches > 1)
+        return error_set(error, ERROR_AMBIGUOUS, OPERATION_OPEN, name, ERROR_NO_BLOCK, "%u volumes are called %s",
+                         candidate->matches, volume);
+    return 0;
+}
+
+int machine_volume_files(struct machine *machine, const char *volume, const char *folder, filesystem_found *found,
+                         void *context, struct error *error)
+{
+    struct volume_candidate candidate;
+    struct block_device *slice = NULL;
+    int status = find(machine, volume, volume, &candidate, error);
+
+    if (status)
+        return status;
+    block_device_hold(candidate.disk);
+    if (candidate.partition.number)
+        status = partition_open(candidate.disk, &candidate.partition, &slice, error);
+    if (!status)
+        status = candidate.driver->list_files(slice ? slice : candidate.disk, folder, found, context, error);
+    if (slice)
+        block_device_stop(slice);
+    block_device_let_go(candidate.disk);
+    return status;
 }
 
 int machine_volume_open(struct machine *machine, const char *volume, const char *path, const char *name, bool write,
                         struct stream_store **store, struct error *error)
 {
-    struct volume_candidate candidate = {.matches = 0};
+    struct volume_candidate candidate;
+    int status = find(machine, volume, name, &candidate, error);
 
-    search_all(machine, volume, &candidate);
-    if (!candidate.matches)
-        return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK,
-                         "no volume has the label or UUID %s", volume);
-    if (candidate.matches > 1)
-        return error_set(error, ERROR_AMBIGUOUS, OPERATION_OPEN, name, ERROR_NO_BLOCK, "%u volumes are called %s",
-                         candidate.matches, volume);
+    if (status)
+        return status;
     struct volume_store *opened = platform_allocate_zeroed(machine->platform, sizeof(*opened));
     if (!opened)
         return error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, name, ERROR_NO_BLOCK, "no memory");
@@ -172,7 +231,7 @@ int machine_volume_open(struct machine *machine, const char *volume, const char 
     block_device_hold(candidate.disk);
     if (write)
         machine_target_begin(machine, candidate.disk);
-    int status = wrap(machine, &candidate, opened, path, name, write, error);
+    status = wrap(machine, &candidate, opened, path, name, write, error);
     if (status) {
         if (write)
             machine_target_end(machine, candidate.disk);
