@@ -96,10 +96,10 @@ TEXT(COLUMN_VOLUME, 22, "Volume")
 TEXT(COLUMN_FREE, 9, "Free")
 TEXT(COLUMN_DISK, 24, "On disk")
 TEXT(VOLUME_EXPECTED, 74, "The image will come to about %1, %2 at the most.")
-TEXT(VOLUME_FITS, 20, "fits")
-TEXT(VOLUME_TIGHT, 20, "may not fit")
-TEXT(VOLUME_TOO_SMALL, 20, "too small")
-TEXT(VOLUME_NOT_WRITABLE, 20, "cannot be written")
+TEXT(VOLUME_FITS, 16, "fits")
+TEXT(VOLUME_TIGHT, 16, "may not fit")
+TEXT(VOLUME_TOO_SMALL, 16, "too small")
+TEXT(VOLUME_NOT_WRITABLE, 16, "not writable")
 TEXT(VOLUME_ON_SOURCE, 74, "This volume is on the disk that is saved: a reinstall erases it, too.")
 TEXT(VOLUME_ON_TARGET, 74, "This volume is on the target itself.")
 TEXT(VOLUME_STICK, 22, "Eidolon's stick")
@@ -256,7 +256,7 @@ TEXT(HELP_VOLUME, 0,
 TEXT(HELP_IMAGE, 0,
      "Images end with .eid, or .eid.001 when they are in several files. Enter opens a folder or takes an image. An image is checked before anything is written.")
 TEXT(HELP_OPTIONS, 0,
-     "Up and down choose an option, left and right or the space bar change it. The line below says what it does. F10 or the last line goes on to the plan.")
+     "Up and down choose an option, left and right or the space bar change it. The line below says what it does. Enter goes on to the plan.")
 TEXT(HELP_PLAN, 0,
      "Read it. Compare model, serial number and size with the label on the disk. What is erased cannot be brought back.\n\nTo erase a disk you type the last four characters of its serial number: nobody does that for the wrong disk by mistake.")
 TEXT(HELP_WORK, 0,

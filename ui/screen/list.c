@@ -21,7 +21,7 @@ static unsigned lines_of(const struct list *list, struct area area)
 
 static unsigned flexible_width(const struct list *list, unsigned columns)
 {
-    unsigned taken = MARK_WIDTH + 1;
+    unsigned taken = MARK_WIDTH; /* and the last column's gap, where the arrows are */
 
     for (unsigned i = 0; i < list->column_count; i++)
         taken += list->columns[i].width + GAP;

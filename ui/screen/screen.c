@@ -54,7 +54,7 @@ uint32_t character_plain(uint32_t character)
         {0x2022, 0x2022, '*'}, {0x2026, 0x2026, '~'}, {0x2190, 0x2190, '<'},  {0x2191, 0x2191, '^'},
         {0x2192, 0x2192, '>'}, {0x2193, 0x2193, 'v'}, {0x2500, 0x2501, '-'},  {0x2502, 0x2503, '|'},
         {0x250c, 0x254b, '+'}, {0x2550, 0x2550, '='}, {0x2551, 0x2551, '|'},  {0x2552, 0x256c, '+'},
-        {0x2588, 0x2588, '#'}, {0x2591, 0x2591, '.'}, {0x2592, 0x2592, '+'},  {0x2593, 0x2593, '#'},
+        {0x2588, 0x2588, '#'}, {0x2591, 0x2591, ':'}, {0x2592, 0x2592, '+'},  {0x2593, 0x2593, '%'},
         {0x25a0, 0x25a0, '#'}, {0x25b2, 0x25b2, '^'}, {0x25ba, 0x25ba, '>'},  {0x25bc, 0x25bc, 'v'},
         {0x25c4, 0x25c4, '<'}, {0x25cf, 0x25cf, '*'}, {0x2713, 0x2713, 'v'},
     };
@@ -251,6 +251,19 @@ unsigned screen_text_right(struct screen *screen, unsigned row, unsigned column,
     return draw_fitting(screen, row, column + room - needed, needed, style, text);
 }
 
+/* Chinese and Korean sentences: what closes something does not begin a line. */
+static bool is_closing(const char *text)
+{
+    static const uint16_t closing[] = {0x3001, 0x3002, 0x300b, 0x300d, 0x300f, 0x3011,
+                                       0xff01, 0xff09, 0xff0c, 0xff1a, 0xff1b, 0xff1f};
+    uint32_t character = text_next_shown(&text);
+
+    for (size_t i = 0; i < sizeof(closing) / sizeof(closing[0]); i++)
+        if (character == closing[i])
+            return true;
+    return false;
+}
+
 /*
  * One line of a paragraph: from `text` on, what fits into `width`, broken behind the last blank or wide character. Returns where the
  * next line begins; NULL: there is none. *end: behind the last character of this line.
@@ -285,7 +298,7 @@ static const char *break_line(const char *text, unsigned width, const char **end
         if (character == ' ') {
             last_break = here;
             next = at;
-        } else if (cells == 2) {
+        } else if (cells == 2 && !is_closing(at)) {
             last_break = next = at;
         }
     }

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The way through, by keys, from the first screen to the result; what each screen looks like is in tests/snapshots/. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/support/walk_lab.h"
+
+static struct walk_lab lab;
+
+static int set_up(void **state)
+{
+    (void)state;
+    walk_lab_init(&lab);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    walk_lab_free(&lab);
+    return 0;
+}
+
+struct shots {
+    const char *const *names;
+    unsigned count;
+};
+
+static void take_shot(void *context, unsigned number)
+{
+    const struct shots *shots = context;
+
+    assert_true(number < shots->count);
+    if (shots->names[number])
+        snapshot_check(shots->names[number], memory_face_text(&lab.face));
+}
+
+static enum walk_end run(const char *keys)
+{
+    return walk_lab_run(&lab, keys, NULL, NULL);
+}
+
+static enum walk_end run_with_shots(const char *keys, const char *const *names, unsigned count)
+{
+    struct shots shots = {names, count};
+
+    return walk_lab_run(&lab, keys, take_shot, &shots);
+}
+
+/* Leaves from the first screen. */
+#define LEAVE "<wait:What would you like to do?>q"
+/* A capture with what is proposed. */
+#define SAVE "<enter><enter><enter><enter><enter><wait:DONE AND VERIFIED>"
+
+static void test_saving_takes_five_keys(void **state)
+{
+    static const char *const names[] = {"start", "save-disk", "save-place", "save-options", "save-plan"};
+
+    (void)state;
+    assert_int_equal(run_with_shots("<shot><enter><shot><enter><shot><enter><shot><enter><shot><enter>"
+                                    "<wait:DONE AND VERIFIED><esc>" LEAVE,
+                                    names, 5),
+                     WALK_LEAVE);
+    assert_int_equal(lab.code, EXIT_CODE_DONE);
+    assert_string_equal(lab.command,
+                        "capture nvme:S3X9NX0K123456 BACKUP:\\2026-11-25-Samsung-SSD-980-1TB-S3X9NX0K123456.eid");
+    assert_true(lab.lab.store.volumes[0].there);
+    assert_int_equal(lab.pc->changes, 0);
+    assert_int_equal(lab.spare->changes, 0);
+}
+
+static void test_saving_one_partition(void **state)
+{
+    static const char *const names[] = {"save-partition"};
+
+    (void)state;
+    run_with_shots("s<right><shot><down><enter><enter><enter><enter><wait:DONE AND VERIFIED><esc>" LEAVE, names, 1);
+    assert_non_null(strstr(lab.command, "capture nvme:S3X9NX0K123456#2 BACKUP:\\"));
+}
+
+static void test_options_are_words_of_the_command(void **state)
+{
+    static const char *const names[] = {"save-all-options"};
+
+    (void)state;
+    /* Name, level 2, not read back, files of 1 GiB, rescue, raw; then back without doing it. */
+    run_with_shots("s<enter><enter><down><home>my <down><right><right><down> <down> <down> <down> <shot>"
+                   "<esc><esc><esc>" LEAVE,
+                   names, 1);
+    assert_int_equal(lab.pc->changes, 0);
+    assert_false(lab.lab.store.volumes[0].there);
+}
+
+static void test_names_of_images(void **state)
+{
+    static const char *const names[] = {"save-name-not-allowed", "save-name-exists"};
+
+    (void)state;
+    run_with_shots("s<enter><enter><down>?<enter><shot><esc><esc><esc>" LEAVE, names, 1);
+    /* A name that is there in another letter case, with the ending left to the screen. */
+    run(SAVE "<esc>" LEAVE);
+    char keys[1024] = "s<enter><enter><down>";
+    for (unsigned i = 0; i < 60; i++)
+        strcat(keys, "<bs>");
+    strcat(keys, "PC<enter><shot>2<enter><esc><esc><esc><esc>" LEAVE);
+    run_with_shots(keys, names + 1, 1);
+    assert_string_equal(lab.command, "capture nvme:S3X9NX0K123456 BACKUP:\\PC2.eid");
+}
+
+static void test_restore_needs_the_serial(void **state)
+{
+    static const char *const names[] = {"restore-volume", "restore-image", "restore-disk",  "restore-options",
+                                        "restore-plan",   "restore-wrong", "restore-result"};
+
+    (void)state;
+    run(SAVE "<esc>" LEAVE);
+    /* Wrong first: nothing is written. */
+    run_with_shots("r<shot><enter><down><shot><enter><down><shot><enter><shot><enter><shot><enter>no<enter><shot>"
+                   "<esc><esc><esc><esc><esc>" LEAVE,
+                   names, 6);
+    assert_int_equal(lab.spare->changes, 0);
+    run("r<enter><down><enter><down><enter><enter>C4N7<enter><wait:DONE AND VERIFIED><esc>" LEAVE);
+    assert_int_equal(lab.code, EXIT_CODE_DONE);
+    assert_string_equal(lab.command, "restore BACKUP:\\pc.eid sata:WD-WCC4N7");
+    lab_assert_restored(lab.pc, lab.spare, lab.spare->contents);
+}
+
+static void test_the_stick_is_no_target(void **state)
+{
+    static const char *const names[] = {"restore-stick"};
+
+    (void)state;
+    run(SAVE "<esc>" LEAVE);
+    run_with_shots("r<enter><down><enter><end><enter><shot><esc><esc><esc>" LEAVE, names, 1);
+    assert_int_equal(lab.stick->changes, 0);
+}
+
+static void test_clone(void **state)
+{
+    static const char *const names[] = {"clone-target", "clone-plan"};
+
+    (void)state;
+    run_with_shots("c<enter><shot><enter><down><enter><enter><shot>C4N7<enter><wait:DONE AND VERIFIED><esc>" LEAVE,
+                   names, 2);
+    assert_int_equal(lab.code, EXIT_CODE_DONE);
+    lab_assert_restored(lab.pc, lab.spare, lab.spare->contents);
+    assert_int_equal(lab.pc->changes, 0);
+}
+
+static void test_check(void **state)
+{
+    (void)state;
+    run(SAVE "<esc>" LEAVE);
+    run("v<enter><down><enter><enter><wait:EVERYTHING MATCHED><esc>" LEAVE);
+    assert_int_equal(lab.code, EXIT_CODE_DONE);
+    assert_string_equal(lab.command, "verify BACKUP:\\pc.eid ");
+    /* A damaged one. */
+    lab.lab.store.volumes[0].data[lab.lab.store.volumes[0].size / 2] ^= 1;
+    run("v<enter><down><enter><enter><wait:IT DID NOT SUCCEED><esc>" LEAVE);
+    assert_int_equal(lab.code, EXIT_CODE_IMAGE);
+}
+
+static void test_a_plan_that_cannot_be(void **state)
+{
+    static const char *const names[] = {"restore-refused"};
+
+    (void)state;
+    run(SAVE "<esc>" LEAVE);
+    /* Onto a disk that is too small. */
+    struct lab_disk *small = lab_disk_create(&lab.lab, "SMALL01", 4u << 20, 512, 0);
+    small->device.bus = BUS_SATA;
+    block_registry_remove(&lab.registry, &lab.stick->device);
+    block_registry_add(&lab.registry, &small->device);
+    run_with_shots("r<enter><down><enter><end><enter><enter><shot><enter><esc><esc><esc><esc>" LEAVE, names, 1);
+    assert_int_equal(small->changes, 0);
+    block_registry_remove(&lab.registry, &small->device);
+    lab_disk_free(small);
+}
+
+static void test_a_disk_that_fails(void **state)
+{
+    static const char *const names[] = {"save-failed"};
+
+    (void)state;
+    lab.pc->bad_read = LAB_FIRST_BLOCK + 400;
+    lab.pc->bad_read_count = 8;
+    run_with_shots("<enter><enter><enter><enter><enter><wait:IT DID NOT SUCCEED><shot><esc>" LEAVE, names, 1);
+    assert_int_equal(lab.code, EXIT_CODE_SOURCE);
+    /* Rescued: done, and not called whole. */
+    lab_new_store(&lab.lab);
+    run("<enter><enter><enter><down><down><down><down><down> <enter><enter><wait:DONE, WITH LOSSES><esc>" LEAVE);
+    assert_int_equal(lab.code, EXIT_CODE_LOSSES);
+}
+
+static void test_volumes_that_will_not_do(void **state)
+{
+    static const char *const names[] = {"save-dirty", "save-small"};
+
+    (void)state;
+    lab.volume_is_dirty = true;
+    /* Enter on it does nothing: the stick stands first then. */
+    run_with_shots("<enter><enter><down><shot><enter><esc><esc>" LEAVE, names, 1);
+    lab.volume_is_dirty = false;
+    lab.free_bytes = 1u << 20;
+    run_with_shots("<enter><enter><shot><esc><esc>" LEAVE, names + 1, 1);
+}
+
+static void test_no_disks(void **state)
+{
+    static const char *const names[] = {"save-no-disks"};
+
+    (void)state;
+    lab.no_disks = true;
+    run_with_shots("<enter><shot><enter><right><f5><esc>" LEAVE, names, 1);
+}
+
+static void test_looking_changes_nothing(void **state)
+{
+    static const char *const names[] = {"look", "look-partitions"};
+
+    (void)state;
+    run_with_shots("d<shot><enter><shot><enter><esc><esc>" LEAVE, names, 2);
+    assert_int_equal(lab.pc->changes, 0);
+}
+
+static void test_ways_to_leave(void **state)
+{
+    (void)state;
+    assert_int_equal(run("q"), WALK_LEAVE);
+    assert_int_equal(run("p"), WALK_PROMPT);
+    assert_int_equal(run("<ctrl-c>"), WALK_PROMPT);
+    assert_int_equal(run("<end><up><enter>"), WALK_POWER_OFF);
+    assert_int_equal(run("<end><up><up><enter>"), WALK_REBOOT);
+    assert_int_equal(run(SAVE "<down><enter>"), WALK_REBOOT);
+}
+
+static void test_help_and_languages(void **state)
+{
+    static const char *const names[] = {"help", "language"};
+
+    (void)state;
+    run_with_shots("<f1><shot><enter><f2><shot><esc>q", names, 2);
+    /* Each language has its first screen. */
+    for (unsigned i = 1; i < language_count; i++) {
+        char keys[128] = "<f2>", name[32];
+        const char *shot = name;
+        for (unsigned down = 0; down < i; down++)
+            strcat(keys, "<down>");
+        strcat(keys, "<enter><shot>q");
+        lab.setup.language = languages[0];
+        snprintf(name, sizeof(name), "start-%s", languages[i]->code);
+        run_with_shots(keys, &shot, 1);
+        assert_ptr_equal(lab.setup.language, languages[i]);
+    }
+}
+
+/* Every screen of every language, with its widest texts: nothing fails, nothing is cut in half (the face checks that). */
+static void test_every_language_goes_all_the_way(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < language_count; i++) {
+        char keys[512], done[64];
+        lab.setup.language = languages[i];
+        snprintf(done, sizeof(done), "<wait:%s>", catalogue_text(languages[i], TEXT_RESULT_VERIFIED));
+        snprintf(keys, sizeof(keys),
+                 "s<f1><enter><enter><f1><enter><enter><f1><enter><enter><f1><enter><enter>%s<f1><enter><esc>q", done);
+        lab_new_store(&lab.lab);
+        run(keys);
+        assert_int_equal(lab.code, EXIT_CODE_DONE);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_saving_takes_five_keys, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_saving_one_partition, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_options_are_words_of_the_command, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_names_of_images, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_restore_needs_the_serial, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_stick_is_no_target, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_clone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_check, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_plan_that_cannot_be, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_disk_that_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_volumes_that_will_not_do, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_disks, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_looking_changes_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ways_to_leave, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_help_and_languages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_every_language_goes_all_the_way, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

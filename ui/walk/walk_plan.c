@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The plan in plain sentences, and the agreement to it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ui/message.h"
+#include "ui/walk/walk_internal.h"
+
+#define LINES_MAX 120
+#define LINE_MAX SENTENCE_MAX
+
+/* What the plan says, sentence by sentence. */
+struct sentences {
+    struct walk *walk;
+    unsigned count;
+    struct {
+        enum style style;
+        unsigned indent;
+        char text[LINE_MAX];
+    } items[LINES_MAX];
+};
+
+static void say(struct sentences *plan, enum style style, unsigned indent, const char *text)
+{
+    if (plan->count == LINES_MAX)
+        return;
+    plan->items[plan->count].style = style;
+    plan->items[plan->count].indent = indent;
+    snprintf(plan->items[plan->count].text, LINE_MAX, "%s", text);
+    plan->count++;
+}
+
+static void say_id(struct sentences *plan, enum style style, enum text_id id)
+{
+    say(plan, style, 0, walk_text(plan->walk, id));
+}
+
+/* --- the two ends --- */
+
+static void say_disk(struct sentences *plan, const struct job_end *end, enum style style, enum text_id whole,
+                     enum text_id partition)
+{
+    struct walk *walk = plan->walk;
+    const struct block_device *disk = end->disk;
+    char name[BLOCK_TEXT_MAX + BLOCK_NAME_MAX], number[16];
+
+    snprintf(name, sizeof(name), "%s", disk->model[0] ? disk->model : disk->name);
+    snprintf(number, sizeof(number), "#%u", end->partition);
+    say(plan, style, 0,
+        walk_format(walk, end->partition ? partition : whole, name, walk_serial(walk, disk->serial),
+                    walk_size(block_device_bytes(disk)), number));
+}
+
+static void say_image(struct sentences *plan, const struct plan *made)
+{
+    struct walk *walk = plan->walk;
+    const struct image_description *image = &made->description;
+    const struct job_end *end = &made->request.source;
+    char date[32], number[16];
+    struct calendar when;
+
+    snprintf(date, sizeof(date), "%s", walk_text(walk, TEXT_UNKNOWN));
+    if (image->created >= 0) {
+        calendar_of(image->created, &when);
+        snprintf(date, sizeof(date), "%04d-%02d-%02d %02d:%02d", when.year, when.month, when.day, when.hour,
+                 when.minute);
+    }
+    snprintf(number, sizeof(number), "#%u", end->partition);
+    say(plan, STYLE_TEXT, 0,
+        walk_format(walk, end->partition ? TEXT_PLAN_READ_IMAGE_PARTITION : TEXT_PLAN_READ_IMAGE, end->store->name,
+                    image->model[0] ? image->model : walk_text(walk, TEXT_UNKNOWN), walk_serial(walk, image->serial),
+                    end->partition ? number : date));
+}
+
+static void say_regions(struct sentences *plan, const struct plan *made)
+{
+    char line[LINE_MAX], size[SIZE_TEXT_MAX], used[SIZE_TEXT_MAX];
+
+    for (unsigned i = 0; i < made->description.region_count; i++) {
+        const struct image_region *region = &made->description.regions[i];
+        bool skipped = made->request.source.partition && region->partition != made->request.source.partition;
+        if (!region->partition || skipped)
+            continue;
+        snprintf(line, sizeof(line), "#%u  %s  %s  %s %s  %s", region->partition, size_text(region->bytes, size),
+                 region->fs_type[0] ? region->fs_type : "-", walk_text(plan->walk, TEXT_COLUMN_USED),
+                 size_text(region->used_bytes, used), region->fs_label);
+        say(plan, STYLE_DIM, 4, line);
+    }
+}
+
+/* --- what is lost --- */
+
+static void say_erased(struct sentences *plan, const struct plan *made)
+{
+    const struct partition_table *table = &made->target_table;
+    const struct walk_disk *disk = walk_disk_find(plan->walk, made->request.target.disk->name);
+    unsigned only = made->request.target.partition;
+    char line[LINE_MAX], size[SIZE_TEXT_MAX];
+
+    say_id(plan, STYLE_DANGER, only ? TEXT_PLAN_ERASE_PARTITION : TEXT_PLAN_ERASE);
+    for (unsigned i = 0; i < table->count; i++) {
+        const struct partition *partition = &table->partitions[i];
+        const struct filesystem_info *info = NULL;
+        if (only && only != partition->number)
+            continue;
+        for (unsigned v = 0; disk && v < disk->survey.count; v++)
+            if (disk->survey.volumes[v].partition == partition->number)
+                info = &disk->survey.volumes[v].info;
+        snprintf(line, sizeof(line), "#%u  %s  %s  %s  %s", partition->number,
+                 size_text(partition->block_count * table->logical_block, size), info ? info->type : "",
+                 info && info->label[0] ? info->label : partition->name, partition_type_name(table, partition));
+        say(plan, STYLE_STRONG, 4, line);
+    }
+    if (!table->count)
+        say(plan, STYLE_STRONG, 4, walk_text(plan->walk, TEXT_PLAN_ERASE_UNKNOWN));
+}
+
+/* --- all of it --- */
+
+static void say_amounts(struct sentences *plan, const struct plan *made)
+{
+    struct walk *walk = plan->walk;
+
+    if (made->kind == JOB_VERIFY)
+        say(plan, STYLE_TEXT, 0,
+            walk_format(walk, TEXT_PLAN_AMOUNT_CHECKED, walk_size(made->used_bytes), NULL, NULL, NULL));
+    else
+        say(plan, STYLE_TEXT, 0,
+            walk_format(walk, TEXT_PLAN_AMOUNT, walk_size(made->used_bytes), walk_size(made->skipped_bytes), NULL,
+                        NULL));
+    if (made->kind != JOB_CAPTURE)
+        return;
+    say(plan, STYLE_TEXT, 0,
+        walk_format(walk, TEXT_PLAN_SPACE, walk_size(made->likely_image_bytes), walk_size(made->expected_image_bytes),
+                    made->free_bytes == UINT64_MAX ? "?" : walk_size(made->free_bytes), NULL));
+    if (made->volume_bytes)
+        say(plan, STYLE_TEXT, 0, walk_format(walk, TEXT_PLAN_SPLIT, walk_size(made->volume_bytes), NULL, NULL, NULL));
+}
+
+static void say_messages(struct sentences *plan, const struct plan *made, bool refusals)
+{
+    char text[SENTENCE_MAX];
+    bool titled = refusals; /* the page's question says it */
+
+    for (unsigned i = 0; i < made->messages.count; i++) {
+        const struct message *message = &made->messages.items[i];
+        if ((message->level == MESSAGE_REFUSAL) != refusals)
+            continue;
+        if (!titled)
+            say_id(plan, STYLE_STRONG, TEXT_PLAN_REMARKS);
+        titled = true;
+        say(plan, message->level == MESSAGE_INFO ? STYLE_TEXT : STYLE_WARNING, 2,
+            message_sentence_in(plan->walk->setup->language, message, text));
+    }
+}
+
+static void write_plan(struct sentences *plan, const struct plan *made)
+{
+    const struct job_request *request = &made->request;
+
+    plan->count = 0;
+    if (made->refused) {
+        say_messages(plan, made, true);
+        return;
+    }
+    if (request->source.disk)
+        say_disk(plan, &request->source, STYLE_TEXT, TEXT_PLAN_READ_DISK, TEXT_PLAN_READ_PARTITION);
+    else
+        say_image(plan, made);
+    say_regions(plan, made);
+    say_amounts(plan, made);
+    if (request->target.store)
+        say(plan, STYLE_TEXT, 0,
+            walk_format(plan->walk, TEXT_PLAN_WRITE_IMAGE, request->target.store->name, NULL, NULL, NULL));
+    if (request->target.disk)
+        say_disk(plan, &request->target, made->destroys ? STYLE_STRONG : STYLE_TEXT,
+                 made->kind == JOB_VERIFY ? TEXT_PLAN_COMPARED_DISK : TEXT_PLAN_WRITE_DISK, TEXT_PLAN_WRITE_PARTITION);
+    if (made->destroys)
+        say_erased(plan, made);
+    if (made->kind == JOB_CAPTURE)
+        say_id(plan, STYLE_TEXT, TEXT_PLAN_SOURCE_SAFE);
+    if (made->kind != JOB_VERIFY)
+        say_id(plan, request->options.no_verify ? STYLE_WARNING : STYLE_TEXT,
+               request->options.no_verify ? TEXT_PLAN_NO_READ_BACK : TEXT_PLAN_READ_BACK);
+    if (made->destroys)
+        say_id(plan, STYLE_TEXT, TEXT_PLAN_CUT_OFF);
+    say_messages(plan, made, false);
+}
+
+/* Draws the sentences from line `skip` on; returns how many lines there are in all. */
+static unsigned draw_sentences(const struct sentences *plan, struct area area, unsigned skip)
+{
+    struct screen *screen = plan->walk->screen;
+    unsigned line = 0;
+
+    for (unsigned i = 0; i < plan->count; i++) {
+        unsigned width = area.columns - plan->items[i].indent, column = area.column + plan->items[i].indent;
+        unsigned lines = screen_paragraph(screen, 0, 0, width, 0, 0, STYLE_TEXT, plan->items[i].text);
+        unsigned hidden = skip > line ? skip - line : 0, at = line > skip ? line - skip : 0;
+        if (hidden < lines && at < area.rows)
+            screen_paragraph(screen, area.row + at, column, width, area.rows - at, hidden, plan->items[i].style,
+                             plan->items[i].text);
+        line += lines;
+    }
+    return line;
+}
+
+/* --- the screen --- */
+
+struct plan_page {
+    struct sentences *plan;
+    const char *expected; /* what must be typed; NULL: nothing */
+    struct text_field typed;
+    unsigned skip, lines;
+    bool refused, wrong;
+};
+
+static void draw_agreement(const struct plan_page *page, struct area area)
+{
+    struct walk *walk = page->plan->walk;
+    struct screen *screen = walk->screen;
+    unsigned row = area.row + area.rows - 2;
+    enum text_id question = strcmp(page->expected, "yes") != 0 ? TEXT_PLAN_TYPE_SERIAL
+                            : walk->work.plan.destroys         ? TEXT_PLAN_TYPE_YES_ERASE
+                                                               : TEXT_PLAN_TYPE_YES;
+
+    screen_text(screen, row - 1, area.column, area.columns, STYLE_WARNING,
+                page->wrong ? walk_text(walk, TEXT_PLAN_NOT_TYPED) : "");
+    unsigned used = screen_text(screen, row, area.column, area.columns, STYLE_STRONG, walk_text(walk, question));
+    if (used + 8 < area.columns)
+        text_field_draw(&page->typed, screen, row, area.column + used + 1, 6, true);
+    else
+        text_field_draw(&page->typed, screen, row + 1, area.column, 6, true);
+}
+
+static void draw(struct plan_page *page)
+{
+    static const struct walk_key keys[] = {{"Enter", TEXT_KEY_START},
+                                           {"\xe2\x86\x91\xe2\x86\x93", TEXT_KEY_SCROLL},
+                                           {"Esc", TEXT_KEY_BACK},
+                                           {"F1", TEXT_KEY_HELP},
+                                           {NULL, 0}};
+    struct walk *walk = page->plan->walk;
+    struct area area = walk_area(walk), text = area;
+
+    walk_page(walk, page->refused ? TEXT_PLAN_REFUSED : TEXT_PLAN_QUESTION, page->refused ? keys + 1 : keys);
+    text.rows -= page->expected ? 4 : 2;
+    page->lines = draw_sentences(page->plan, text, page->skip);
+    if (page->skip)
+        screen_fill(walk->screen, text.row, text.column + text.columns - 1, 1, STYLE_STRONG, 0x2191);
+    if (page->skip + text.rows < page->lines)
+        screen_fill(walk->screen, text.row + text.rows - 1, text.column + text.columns - 1, 1, STYLE_STRONG, 0x2193);
+    if (page->expected)
+        draw_agreement(page, area);
+    else if (!page->refused)
+        screen_text(walk->screen, area.row + area.rows - 1, area.column, area.columns, STYLE_STRONG,
+                    walk_text(walk, TEXT_PLAN_ENTER));
+}
+
+static void scroll(struct plan_page *page, const struct key *key)
+{
+    unsigned by = key->code == KEY_PAGE_UP || key->code == KEY_PAGE_DOWN ? 8 : 1;
+
+    if (key->code == KEY_UP || key->code == KEY_PAGE_UP)
+        page->skip -= page->skip < by ? page->skip : by;
+    else if ((key->code == KEY_DOWN || key->code == KEY_PAGE_DOWN) && page->skip + by < page->lines)
+        page->skip += by;
+    else if (page->expected && text_field_key(&page->typed, key))
+        page->wrong = false;
+}
+
+static enum walk_step show(struct plan_page *page)
+{
+    for (;;) {
+        draw(page);
+        struct key key = walk_key(page->plan->walk, TEXT_HELP_PLAN);
+        if (key.code == KEY_ESCAPE || key.code == KEY_INTERRUPT)
+            return STEP_BACK;
+        if (key.code != KEY_ENTER) {
+            scroll(page, &key);
+            continue;
+        }
+        if (page->refused)
+            return STEP_BACK;
+        if (!page->expected || strcmp(page->typed.text, page->expected) == 0)
+            return STEP_NEXT;
+        page->wrong = true;
+        text_field_set(&page->typed, "");
+    }
+}
+
+enum walk_step walk_show_plan(struct walk *walk)
+{
+    struct platform *platform = walk->session->loop->platform;
+    struct error error = {0};
+
+    walk_wait(walk, TEXT_WAIT_PLAN);
+    session_work_close(walk->session, &walk->work);
+    int status = walk_command(walk, &error);
+    if (!status)
+        status = session_work_plan(walk->session, &walk->command, &walk->work, &error);
+    struct sentences *sentences = status ? NULL : platform_allocate_zeroed(platform, sizeof(*sentences));
+    if (!sentences) {
+        if (!status)
+            error_set(&error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory to show the plan");
+        session_work_close(walk->session, &walk->work);
+        walk_say_error(walk, TEXT_PLAN_FAILED, &error);
+        return STEP_BACK;
+    }
+    sentences->walk = walk;
+    write_plan(sentences, &walk->work.plan);
+    struct plan_page page = {.plan = sentences, .refused = walk->work.plan.refused};
+    page.expected = page.refused ? NULL : session_work_agreement(&walk->work);
+    enum walk_step step = show(&page);
+    platform_release(platform, sentences);
+    if (step != STEP_NEXT)
+        session_work_close(walk->session, &walk->work);
+    return step;
+}

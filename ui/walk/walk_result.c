@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What became of the work, and what is next. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ui/message.h"
+#include "ui/walk/walk_internal.h"
+
+#define CHOICES_MAX 4
+
+/* --- the verdict --- */
+
+struct verdict {
+    enum text_id title;
+    enum style style;
+};
+
+static struct verdict verdict_of(const struct walk *walk)
+{
+    const struct job_result *result = &walk->result;
+
+    if (result->status == -ERROR_CANCELLED)
+        return (struct verdict){TEXT_RESULT_CANCELLED, STYLE_WARNING};
+    if (result->status)
+        return (struct verdict){TEXT_RESULT_FAILED, STYLE_DANGER};
+    if (result->unreadable_bytes || result->damaged_bytes)
+        return (struct verdict){TEXT_RESULT_LOSSES, STYLE_DANGER};
+    if (walk->task == TASK_CHECK)
+        return (struct verdict){TEXT_RESULT_CHECKED, STYLE_GOOD};
+    if (result->verification == VERIFIED_READ_BACK)
+        return (struct verdict){TEXT_RESULT_VERIFIED, STYLE_GOOD};
+    return (struct verdict){TEXT_RESULT_UNVERIFIED, STYLE_WARNING};
+}
+
+static const char *explanation(const struct walk *walk, enum text_id title, char text[SENTENCE_MAX])
+{
+    const struct job_result *result = &walk->result;
+
+    switch (title) {
+    case TEXT_RESULT_FAILED:
+        return error_sentence_in(walk->setup->language, &result->error, text);
+    case TEXT_RESULT_CANCELLED:
+        return walk_text(walk, TEXT_RESULT_CANCELLED_TEXT);
+    case TEXT_RESULT_LOSSES:
+        return walk_format(walk, TEXT_RESULT_LOSSES_TEXT, walk_size(result->unreadable_bytes + result->damaged_bytes),
+                           NULL, NULL, NULL);
+    case TEXT_RESULT_CHECKED:
+        return walk_text(walk, TEXT_RESULT_CHECKED_TEXT);
+    case TEXT_RESULT_VERIFIED:
+        return walk_text(walk, TEXT_RESULT_VERIFIED_TEXT);
+    default:
+        return walk_text(walk, TEXT_RESULT_UNVERIFIED_TEXT);
+    }
+}
+
+static const char *numbers(const struct walk *walk)
+{
+    const struct job_result *result = &walk->result;
+    enum job_kind kind = walk->work.plan.kind;
+    char time[TIME_TEXT_MAX];
+
+    time_text(result->copy_nanoseconds + result->verify_nanoseconds, time);
+    if (kind == JOB_VERIFY)
+        return walk_format(walk, TEXT_RESULT_NUMBERS_CHECKED, walk_size(result->verified_bytes), time, NULL, NULL);
+    if (kind == JOB_CAPTURE)
+        return walk_format(walk, TEXT_RESULT_NUMBERS, walk_size(result->read_bytes), time,
+                           walk_size(result->totals.stored_bytes), NULL);
+    return walk_format(walk, TEXT_RESULT_NUMBERS_PLAIN, walk_size(result->written_bytes), time, NULL, NULL);
+}
+
+/* --- the page --- */
+
+static unsigned draw_text(struct walk *walk, struct area area, enum style style, const char *text)
+{
+    return screen_paragraph(walk->screen, area.row, area.column, area.columns, area.rows, 0, style, text);
+}
+
+static void draw_root(struct walk *walk, struct area area)
+{
+    char hash[IMAGE_HASH_SIZE * 2 + 1];
+
+    for (unsigned i = 0; i < IMAGE_HASH_SIZE; i++)
+        snprintf(hash + 2 * i, 3, "%02x", walk->result.totals.root[i]);
+    unsigned used =
+        screen_text(walk->screen, area.row, area.column, area.columns, STYLE_DIM, walk_text(walk, TEXT_RESULT_ROOT)) +
+        1;
+    screen_text(walk->screen, area.row, area.column + used, area.columns - used, STYLE_TEXT, hash);
+}
+
+/* What was unreadable and the like, as far as there is room. */
+static void draw_messages(struct walk *walk, struct area area, unsigned rows)
+{
+    const struct message_list *messages = &walk->result.messages;
+    char text[SENTENCE_MAX];
+
+    for (unsigned i = 0; i < messages->count && rows; i++, rows--) {
+        bool more = rows == 1 && i + 1 < messages->count;
+        screen_text(walk->screen, area.row++, area.column, area.columns, STYLE_WARNING,
+                    more ? "\xe2\x80\xa6" : message_sentence_in(walk->setup->language, &messages->items[i], text));
+    }
+}
+
+static void draw(struct walk *walk, struct list *list)
+{
+    static const struct walk_key keys[] = {
+        {"Enter", TEXT_KEY_CHOOSE}, {"\xe2\x86\x91\xe2\x86\x93", TEXT_KEY_MOVE}, {"F1", TEXT_KEY_HELP}, {NULL, 0}};
+    struct area area = walk_area(walk), choices = area;
+    struct verdict verdict = verdict_of(walk);
+    char text[SENTENCE_MAX];
+    bool failed = walk->result.status != 0;
+
+    walk_page(walk, verdict.title, keys);
+    screen_text(walk->screen, area.row - 2, area.column, text_width(walk_text(walk, verdict.title)), verdict.style,
+                walk_text(walk, verdict.title));
+    area.row += draw_text(walk, area, failed ? STYLE_WARNING : STYLE_TEXT, explanation(walk, verdict.title, text));
+    if (!failed) {
+        area.row += draw_text(walk, area, STYLE_TEXT, numbers(walk));
+        if (walk->task != TASK_CLONE)
+            draw_root(walk, area);
+        area.row += 1;
+    }
+    if (session_work_goes_on(&walk->work, &walk->result))
+        area.row += draw_text(walk, area, STYLE_TEXT, walk_text(walk, TEXT_RESULT_CONTINUE));
+    if (walk->report[0])
+        area.row += draw_text(walk, area, STYLE_TEXT, walk->report);
+    choices.row += choices.rows - list->count;
+    choices.rows = list->count;
+    area.row++;
+    draw_messages(walk, area, choices.row > area.row + 1 ? choices.row - area.row - 1 : 0);
+    list_draw(list, walk->screen, choices);
+}
+
+/* --- what is next --- */
+
+struct next {
+    struct walk *walk;
+    enum text_id texts[CHOICES_MAX];
+};
+
+static void next_text(const struct list *list, unsigned item, unsigned column, char text[LIST_CELL_MAX])
+{
+    const struct next *next = list->context;
+
+    (void)column;
+    snprintf(text, LIST_CELL_MAX, "%s", walk_text(next->walk, next->texts[item]));
+}
+
+static enum walk_step go_on(struct walk *walk, enum text_id choice)
+{
+    walk->leave = choice == TEXT_START_REBOOT || choice == TEXT_START_POWER_OFF;
+    walk->end = choice == TEXT_START_REBOOT ? WALK_REBOOT : WALK_POWER_OFF;
+    return STEP_START;
+}
+
+enum walk_step walk_show_result(struct walk *walk)
+{
+    struct next next = {walk, {TEXT_RESULT_AGAIN, TEXT_START_REBOOT, TEXT_START_POWER_OFF}};
+    struct list list = {.count = walk->setup->has_power ? 3 : 1,
+                        .columns = {{NULL, 0, false}},
+                        .column_count = 1,
+                        .text = next_text,
+                        .context = &next};
+
+    for (;;) {
+        draw(walk, &list);
+        struct key key = walk_key(walk, TEXT_HELP_RESULT);
+        if (key.code == KEY_ENTER)
+            return go_on(walk, next.texts[list.selected]);
+        if (key.code == KEY_ESCAPE || key.code == KEY_INTERRUPT)
+            return STEP_START;
+        list_key(&list, &key);
+    }
+}

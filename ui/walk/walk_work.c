@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The work: per cent, rates, a map of the disk that fills, warnings as they come; pause and cancel. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ui/message.h"
+#include "ui/walk/work_view.h"
+
+#define KEY_INTERVAL (100 * NANOSECONDS_PER_MILLISECOND)
+/* Policy: drawing takes a hundredth of the time at the most, and never happens oftener than this. */
+#define DRAW_INTERVAL (300 * NANOSECONDS_PER_MILLISECOND)
+#define DRAW_SHARE 100
+#define SAMPLE_INTERVAL NANOSECONDS_PER_SECOND
+
+/* --- rates --- */
+
+static void take_sample(struct work_view *view, const struct job_progress *progress)
+{
+    struct work_sample *last = &view->samples[view->sample_count ? (view->sample_count - 1) % WORK_SAMPLES : 0];
+    uint64_t worked = progress->now - progress->started - progress->paused_nanoseconds;
+
+    if (view->sample_count && worked < last->worked + SAMPLE_INTERVAL)
+        return;
+    view->samples[view->sample_count++ % WORK_SAMPLES] = (struct work_sample){
+        .worked = worked,
+        .bytes = {progress->read_bytes, progress->processed_bytes, progress->stored_bytes, progress->written_bytes,
+                  progress->verified_bytes},
+    };
+}
+
+uint64_t work_rate(const struct work_view *view, enum work_counter counter)
+{
+    if (view->sample_count < 2)
+        return 0;
+    unsigned kept = view->sample_count < WORK_SAMPLES ? view->sample_count : WORK_SAMPLES;
+    const struct work_sample *newest = &view->samples[(view->sample_count - 1) % WORK_SAMPLES];
+    const struct work_sample *oldest = &view->samples[(view->sample_count - kept) % WORK_SAMPLES];
+    if (newest->bytes[counter] < oldest->bytes[counter]) /* a counter that began anew */
+        return 0;
+    return rate_per_second(newest->bytes[counter] - oldest->bytes[counter], newest->worked - oldest->worked);
+}
+
+/* --- drawing within its share --- */
+
+static void draw_now(struct work_view *view)
+{
+    struct platform *platform = view->walk->session->loop->platform;
+    uint64_t before = platform_now(platform);
+
+    work_draw(view);
+    screen_update(view->walk->screen);
+    uint64_t after = platform_now(platform), rest = (after - before) * DRAW_SHARE;
+    view->next_draw = after + (rest > DRAW_INTERVAL ? rest : DRAW_INTERVAL);
+}
+
+/* --- keys --- */
+
+static void answer(struct work_view *view, const struct key *key)
+{
+    switch (key->code) {
+    case KEY_UP:
+    case KEY_DOWN:
+    case KEY_TAB:
+    case KEY_BACK_TAB:
+        view->answer = !view->answer;
+        break;
+    case KEY_ENTER:
+        view->asking = false;
+        view->cancelled = view->answer == 1;
+        break;
+    case KEY_ESCAPE:
+        view->asking = false;
+        break;
+    default:
+        break;
+    }
+}
+
+static void obey(struct work_view *view, const struct key *key)
+{
+    bool pause = key->code == KEY_CHARACTER && (key->character == ' ' || (key->character | 0x20) == 'p');
+
+    if (view->helping) {
+        view->helping = false;
+    } else if (view->asking) {
+        answer(view, key);
+    } else if (key->code == KEY_ESCAPE || key->code == KEY_INTERRUPT) {
+        view->asking = true;
+        view->answer = 0; /* going on is what a slip of the finger does */
+    } else if (key->code == KEY_F1) {
+        view->helping = true;
+    } else if (pause) {
+        view->paused = !view->paused;
+    }
+}
+
+static void take_keys(struct work_view *view)
+{
+    struct screen *screen = view->walk->screen;
+    uint64_t now = platform_now(view->walk->session->loop->platform);
+    struct key key;
+    bool any = false;
+
+    if (now < view->next_keys)
+        return;
+    view->next_keys = now + KEY_INTERVAL;
+    while (screen->read_key(screen, &key)) {
+        obey(view, &key);
+        any = true;
+    }
+    if (any && view->started)
+        draw_now(view);
+}
+
+/* --- the job's listener --- */
+
+static void show_progress(struct job_listener *listener, const struct job_progress *progress)
+{
+    struct work_view *view = (struct work_view *)listener;
+    bool new_phase = !view->started || view->progress.phase != progress->phase;
+
+    if (new_phase)
+        view->sample_count = 0; /* rates are a phase's own */
+    view->progress = *progress;
+    view->started = true;
+    take_sample(view, progress);
+    if (new_phase || progress->now >= view->next_draw)
+        draw_now(view);
+}
+
+static void show_message(struct job_listener *listener, const struct message *message)
+{
+    struct work_view *view = (struct work_view *)listener;
+
+    work_map_note(view, message);
+    if (message->level == MESSAGE_INFO)
+        return;
+    view->messages[view->message_count++ % WORK_MESSAGES] = *message;
+}
+
+static bool is_cancelled(struct job_listener *listener)
+{
+    struct work_view *view = (struct work_view *)listener;
+
+    take_keys(view);
+    return view->cancelled;
+}
+
+static bool is_paused(struct job_listener *listener)
+{
+    return ((struct work_view *)listener)->paused;
+}
+
+/* --- the step --- */
+
+enum walk_step walk_do_work(struct walk *walk)
+{
+    struct platform *platform = walk->session->loop->platform;
+    struct work_view *view = platform_allocate_zeroed(platform, sizeof(*view));
+
+    if (!view) {
+        struct error error = {0};
+        error_set(&error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory to show the work");
+        walk_say_error(walk, TEXT_PLAN_FAILED, &error);
+        return STEP_BACK;
+    }
+    view->listener = (struct job_listener){show_progress, show_message, is_cancelled, is_paused};
+    view->walk = walk;
+    work_map_prepare(view);
+    *walk->code = session_work_run(walk->session, &walk->work, &view->listener, &walk->result);
+    platform_release(platform, view);
+    return STEP_NEXT;
+}
