@@ -10,6 +10,7 @@
 
 #include "core/library.h"
 #include "tools/posix_volumes.h"
+#include "tools/screens.h"
 #include "ui/session.h"
 #include "version.h"
 
@@ -213,6 +214,11 @@ int main(int count, char **words)
     if (count < 2) {
         fputs(command_help, stderr);
         return EXIT_CODE_USAGE;
+    }
+    if (strcmp(words[1], "ui") == 0) {
+        enum exit_code code = screens_run(&session, words + 2, (unsigned)count - 2, &cancelled);
+        close_all(&registry);
+        return (int)code;
     }
     if (command_parse(&command, count - 1, (const char *const *)words + 1, &error) != 0) {
         session_error(&session, false, &error);

@@ -15,6 +15,8 @@
 /* --- the platform (posix_platform.c) --- */
 /* There is one. `cancelled` is set by the signal handlers of main. */
 struct platform *posix_platform(volatile sig_atomic_t *cancelled);
+/* Nothing is logged to standard error while screens are drawn on the same terminal. */
+void posix_log_quiet(bool quiet);
 
 /* --- blocking calls on threads (posix_io.c) --- */
 /*

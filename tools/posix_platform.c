@@ -136,12 +136,19 @@ static void posix_wake(struct platform *platform)
         futex_wake(&posix.main_state, 1);
 }
 
+static bool log_quiet;
+
+void posix_log_quiet(bool quiet)
+{
+    log_quiet = quiet;
+}
+
 static void posix_log(struct platform *platform, enum log_level level, const char *line)
 {
     static const char *const names[] = {"debug", "note", "warning", "error"};
 
     (void)platform;
-    if (level > LOG_DEBUG || getenv("EIDOLON_DEBUG"))
+    if (!log_quiet && (level > LOG_DEBUG || getenv("EIDOLON_DEBUG")))
         fprintf(stderr, "%s: %s\n", names[level], line);
 }
 

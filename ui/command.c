@@ -15,6 +15,8 @@ const char command_help[] =
     "  verify IMAGE [DISK]       check the image alone, or the disk against it\n"
     "  info IMAGE                what is in an image\n"
     "  measure DISK...           how fast disks read (reads only)\n"
+    "  ui                        the screens: choose and watch instead of typing; on Linux\n"
+    "                            ui FILE... shows files that hold disks, too\n"
     "  help, version\n"
     "\n"
     "A disk or image with #N behind it means its partition N. IMAGE - is standard input or output.\n"
