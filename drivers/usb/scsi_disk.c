@@ -174,7 +174,7 @@ static int disk_submit(struct block_device *device, struct block_request *reques
     struct scsi_slot *slot = disk->free;
     bool flush = request->operation == BLOCK_FLUSH;
 
-    if (disk->gone || disk->transport->dead)
+    if (disk->gone || disk->medium_left || disk->transport->dead)
         return -ERROR_GONE;
     if (flush && !disk->synchronize && !disk->lost) {
         request->driver_next = disk->instant;
@@ -208,12 +208,20 @@ static bool came_back(struct scsi_disk *disk)
     return false;
 }
 
+/* Nothing is under way any more that was meant for the medium that left. */
+static void medium_check(struct scsi_disk *disk)
+{
+    if (disk->medium_left && !disk->under_way)
+        scsi_disk_gone(disk);
+}
+
 static void start_ended(struct scsi_command *command)
 {
     struct scsi_disk *disk = command->context;
 
     disk->starting = false;
-    came_back(disk);
+    if (came_back(disk))
+        medium_check(disk);
 }
 
 /* NOT READY, 04/02: it has stopped by itself. */
@@ -323,6 +331,23 @@ static void try_again(struct scsi_slot *slot, enum error_code code, uint32_t raw
         slot_end(slot, -(int)code, raw);
 }
 
+static void end_waiting(struct scsi_disk *disk, int status);
+
+/*
+ * The device says so once, and would carry out on another medium what else was sent. That is taken back first: its memory is not free
+ * before the transport has let go of it.
+ */
+static void medium_left(struct scsi_slot *slot, uint32_t raw)
+{
+    struct scsi_disk *disk = slot->disk;
+
+    disk->medium_left = true;
+    slot_end(slot, -ERROR_GONE, raw);
+    end_waiting(disk, -ERROR_GONE);
+    if (disk->under_way)
+        disk->transport->recover(disk->transport);
+}
+
 /* The device has answered. */
 static void judge(struct scsi_slot *slot)
 {
@@ -336,8 +361,7 @@ static void judge(struct scsi_slot *slot)
     if (command->scsi_status == SCSI_CHECK_CONDITION && scsi_condition_read(command, &condition)) {
         heed(disk, &condition);
         if (medium_is_gone(disk, &condition)) {
-            scsi_disk_gone(disk); /* ends this one too */
-            slot_free(slot);
+            medium_left(slot, raw);
             return;
         }
     }
@@ -374,18 +398,11 @@ static void judge(struct scsi_slot *slot)
     }
 }
 
-static void command_ended(struct scsi_command *command)
+static void end_slot(struct scsi_slot *slot)
 {
-    struct scsi_slot *slot = (struct scsi_slot *)command;
     struct scsi_disk *disk = slot->disk;
 
-    if (!came_back(disk))
-        return;
-    if (!slot->request) { /* its request has ended before: the disk is gone */
-        slot_free(slot);
-        return;
-    }
-    switch (command->status) {
+    switch (slot->command.status) {
     case 0:
         judge(slot);
         break;
@@ -396,9 +413,25 @@ static void command_ended(struct scsi_command *command)
         break;
     default: /* aborted: block.c sends it again */
         disk->reset = true;
-        slot_end(slot, command->status, 0);
+        slot_end(slot, slot->command.status, 0);
         break;
     }
+}
+
+static void command_ended(struct scsi_command *command)
+{
+    struct scsi_slot *slot = (struct scsi_slot *)command;
+    struct scsi_disk *disk = slot->disk;
+
+    if (!came_back(disk))
+        return;
+    if (!slot->request) /* its request has ended before: the disk is gone */
+        slot_free(slot);
+    else if (disk->medium_left) /* good or not: of another medium */
+        slot_end(slot, -ERROR_GONE, 0);
+    else
+        end_slot(slot);
+    medium_check(disk);
 }
 
 /* --- polling, resets --- */

@@ -43,7 +43,8 @@ struct scsi_disk {
     struct block_registry *registry;
     uint8_t lun;
     bool gone;
-    bool leaving; /* destroyed; waits for its last command to end */
+    bool medium_left; /* nothing is sent any more; gone as soon as what is under way has come back */
+    bool leaving;     /* destroyed; waits for its last command to end */
 
     /* What it can do */
     bool long_commands; /* more than 2^32 blocks: the 16-byte commands */

@@ -170,11 +170,15 @@ static void finish(struct bulk_only *bulk)
     if (!bulk->proving)
         bulk->failures = 0;
     bulk->recover = false; /* late, but here */
-    /* The next one is on its way before this one is looked at. */
+    command->status = 0;
+    /* The next one is on its way before this one is looked at, unless what this one tells may concern it: another medium. */
+    bool passed = command->scsi_status == SCSI_GOOD;
+    if (!passed)
+        command->done(command);
     begin_next(bulk);
     submit_due(bulk);
-    command->status = 0;
-    command->done(command);
+    if (passed)
+        command->done(command);
 }
 
 void bulk_only_end_all(struct bulk_only *bulk, int current, int others)
