@@ -215,13 +215,68 @@ static void medium_check(struct scsi_disk *disk)
         scsi_disk_gone(disk);
 }
 
+bool scsi_heed(struct scsi_disk *disk, const struct scsi_command *command, struct scsi_condition *condition)
+{
+    *condition = (struct scsi_condition){0};
+    if (command->scsi_status != SCSI_CHECK_CONDITION || !scsi_condition_read(command, condition))
+        return false;
+    if (condition->deferred && condition->key != SCSI_RECOVERED_ERROR) {
+        platform_log(platform_of(disk), LOG_WARNING, "%s: an earlier write failed afterwards (%x/%02x/%02x)",
+                     disk->device.name, condition->key, condition->code, condition->qualifier);
+        disk->lost = true;
+    }
+    if (condition->key == SCSI_UNIT_ATTENTION && condition->code == SCSI_ASC_RESET) {
+        /* Not by us: it may have been without power, and its cache with it. */
+        if (!disk->reset && disk->written && disk->device.volatile_cache) {
+            platform_log(platform_of(disk), LOG_WARNING, "%s: was reset in the middle of work", disk->device.name);
+            disk->lost = true;
+        }
+        disk->reset = false;
+    }
+    return true;
+}
+
+static void end_waiting(struct scsi_disk *disk, int status)
+{
+    while (disk->waiting) {
+        struct scsi_slot *slot = disk->waiting;
+        disk->waiting = slot->next;
+        slot_end(slot, status, 0);
+    }
+}
+
+/* Another medium than the one that the block device stands for, or none. */
+static bool medium_is_gone(const struct scsi_disk *disk, const struct scsi_condition *condition)
+{
+    if (!disk->device.removable)
+        return false;
+    return (condition->key == SCSI_UNIT_ATTENTION && condition->code == SCSI_ASC_MEDIUM_CHANGED) ||
+           (condition->key == SCSI_NOT_READY && condition->code == SCSI_ASC_NO_MEDIUM);
+}
+
+/*
+ * The device says so once, and would carry out on another medium what else was sent. That is taken back first: its memory is not free
+ * before the transport has let go of it.
+ */
+static void medium_left(struct scsi_disk *disk)
+{
+    disk->medium_left = true;
+    end_waiting(disk, -ERROR_GONE);
+    if (disk->under_way)
+        disk->transport->recover(disk->transport);
+}
+
 static void start_ended(struct scsi_command *command)
 {
     struct scsi_disk *disk = command->context;
+    struct scsi_condition condition;
 
     disk->starting = false;
-    if (came_back(disk))
-        medium_check(disk);
+    if (!came_back(disk))
+        return;
+    if (!command->status && scsi_heed(disk, command, &condition) && medium_is_gone(disk, &condition))
+        medium_left(disk);
+    medium_check(disk);
 }
 
 /* NOT READY, 04/02: it has stopped by itself. */
@@ -240,35 +295,9 @@ static void start_unit(struct scsi_disk *disk)
     command->context = disk;
     disk->under_way++;
     disk->starting = true;
+    command->status = -ERROR_GONE;
     if (disk->transport->submit(disk->transport, command))
         start_ended(command);
-}
-
-/* Another medium than the one that the block device stands for, or none. */
-static bool medium_is_gone(const struct scsi_disk *disk, const struct scsi_condition *condition)
-{
-    if (!disk->device.removable)
-        return false;
-    return (condition->key == SCSI_UNIT_ATTENTION && condition->code == SCSI_ASC_MEDIUM_CHANGED) ||
-           (condition->key == SCSI_NOT_READY && condition->code == SCSI_ASC_NO_MEDIUM);
-}
-
-/* What a unit tells besides the fate of the command. */
-static void heed(struct scsi_disk *disk, const struct scsi_condition *condition)
-{
-    if (condition->deferred && condition->key != SCSI_RECOVERED_ERROR) {
-        platform_log(platform_of(disk), LOG_WARNING, "%s: an earlier write failed afterwards (%x/%02x/%02x)",
-                     disk->device.name, condition->key, condition->code, condition->qualifier);
-        disk->lost = true;
-    }
-    if (condition->key == SCSI_UNIT_ATTENTION && condition->code == SCSI_ASC_RESET) {
-        /* Not by us: it may have been without power, and its cache with it. */
-        if (!disk->reset && disk->written && disk->device.volatile_cache) {
-            platform_log(platform_of(disk), LOG_WARNING, "%s: was reset in the middle of work", disk->device.name);
-            disk->lost = true;
-        }
-        disk->reset = false;
-    }
 }
 
 static void tell_bad_block(struct scsi_disk *disk, const struct block_request *request,
@@ -331,39 +360,20 @@ static void try_again(struct scsi_slot *slot, enum error_code code, uint32_t raw
         slot_end(slot, -(int)code, raw);
 }
 
-static void end_waiting(struct scsi_disk *disk, int status);
-
-/*
- * The device says so once, and would carry out on another medium what else was sent. That is taken back first: its memory is not free
- * before the transport has let go of it.
- */
-static void medium_left(struct scsi_slot *slot, uint32_t raw)
-{
-    struct scsi_disk *disk = slot->disk;
-
-    disk->medium_left = true;
-    slot_end(slot, -ERROR_GONE, raw);
-    end_waiting(disk, -ERROR_GONE);
-    if (disk->under_way)
-        disk->transport->recover(disk->transport);
-}
-
 /* The device has answered. */
 static void judge(struct scsi_slot *slot)
 {
     struct scsi_disk *disk = slot->disk;
     struct scsi_command *command = &slot->command;
-    struct scsi_condition condition = {0};
+    struct scsi_condition condition;
     bool transfer = slot->request->operation == BLOCK_READ || slot->request->operation == BLOCK_WRITE;
     uint32_t raw;
     enum error_code code = scsi_error(command, &raw);
 
-    if (command->scsi_status == SCSI_CHECK_CONDITION && scsi_condition_read(command, &condition)) {
-        heed(disk, &condition);
-        if (medium_is_gone(disk, &condition)) {
-            medium_left(slot, raw);
-            return;
-        }
+    if (scsi_heed(disk, command, &condition) && medium_is_gone(disk, &condition)) {
+        slot_end(slot, -ERROR_GONE, raw);
+        medium_left(disk);
+        return;
     }
     if (!code && transfer && command->moved != command->length)
         code = ERROR_IO; /* "success", with some of the data missing */
@@ -476,15 +486,6 @@ static bool disk_poll(struct block_device *device)
     if (disk->waiting && !disk->gone)
         happened |= send_waiting(disk);
     return happened;
-}
-
-static void end_waiting(struct scsi_disk *disk, int status)
-{
-    while (disk->waiting) {
-        struct scsi_slot *slot = disk->waiting;
-        disk->waiting = slot->next;
-        slot_end(slot, status, 0);
-    }
 }
 
 static void disk_reset(struct block_device *device)

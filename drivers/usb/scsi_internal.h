@@ -73,6 +73,12 @@ struct scsi_disk {
     struct buffer zeroes;  /* one logical block for WRITE SAME */
 };
 
+/*
+ * What a unit tells besides the fate of the command, whichever command that was: it tells it once. False: no sense data; *condition is
+ * filled in either case.
+ */
+bool scsi_heed(struct scsi_disk *disk, const struct scsi_command *command, struct scsi_condition *condition);
+
 /* --- scsi_probe.c: on the device's fiber, all wait --- */
 
 /* An own command; data in disk->scratch. Sends again what is worth it. 0 or a negative error; see disk->raw_status. */

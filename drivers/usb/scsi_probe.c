@@ -34,6 +34,7 @@ static int ask_once(struct scsi_disk *disk, const uint8_t *cdb, unsigned cdb_len
                     size_t length, uint64_t timeout)
 {
     struct scsi_command *command = &disk->own;
+    struct scsi_condition condition;
 
     memset(command, 0, sizeof(*command));
     command->lun = disk->lun;
@@ -44,7 +45,12 @@ static int ask_once(struct scsi_disk *disk, const uint8_t *cdb, unsigned cdb_len
     command->length = length;
     disk->raw_status = 0;
     int status = scsi_run(disk->transport, command, timeout);
-    return status ? status : -(int)scsi_error(command, &disk->raw_status);
+    if (status) {
+        disk->reset = true; /* the transport has recovered, or is gone */
+        return status;
+    }
+    scsi_heed(disk, command, &condition);
+    return -(int)scsi_error(command, &disk->raw_status);
 }
 
 /* Is the command worth sending again, after the pause? */
@@ -458,6 +464,7 @@ int scsi_probe(struct scsi_disk *disk, struct error *error)
     ask_pages(disk, &inquiry);
     disk->synchronize = !(disk->transport->quirks & USB_QUIRK_NO_SYNCHRONIZE_CACHE);
     disk->synchronize_long = false;
+    disk->lost = false; /* nothing of ours was written yet */
     return disk->transport->dead
                ? error_set(error, ERROR_GONE, OPERATION_IDENTIFY, disk->device.name, ERROR_NO_BLOCK, NULL)
                : 0;
