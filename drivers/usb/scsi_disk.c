@@ -168,6 +168,14 @@ static int slot_send(struct scsi_slot *slot)
     return status;
 }
 
+static void count_change(struct scsi_disk *disk, const struct block_request *request)
+{
+    if (request->operation == BLOCK_READ || request->operation == BLOCK_FLUSH)
+        return;
+    disk->written = true;
+    disk->changes++;
+}
+
 static int disk_submit(struct block_device *device, struct block_request *request)
 {
     struct scsi_disk *disk = disk_of(device);
@@ -187,12 +195,13 @@ static int disk_submit(struct block_device *device, struct block_request *reques
     disk->free = slot->next;
     slot->request = request;
     slot->failures = 0;
+    slot->changes = disk->changes;
     int status = slot_send(slot);
     if (status) {
         slot_free(slot);
         return status;
     }
-    disk->written |= !flush && request->operation != BLOCK_READ;
+    count_change(disk, request);
     return 0;
 }
 
@@ -335,7 +344,7 @@ static void flush_ended(struct scsi_slot *slot, enum error_code code, uint32_t r
         disk->lost = false;
         code = ERROR_IO; /* what was written before is in doubt */
     }
-    if (!code)
+    if (!code && slot->changes == disk->changes) /* nothing was written beside it */
         disk->written = false;
     slot_end(slot, -(int)code, raw);
 }
@@ -435,6 +444,8 @@ static void command_ended(struct scsi_command *command)
 
     if (!came_back(disk))
         return;
+    if (slot->request)
+        count_change(disk, slot->request);
     if (!slot->request) /* its request has ended before: the disk is gone */
         slot_free(slot);
     else if (disk->medium_left) /* good or not: of another medium */

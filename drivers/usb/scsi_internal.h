@@ -31,6 +31,7 @@ struct scsi_slot {
     struct scsi_disk *disk;
     struct block_request *request; /* NULL: free, or the disk went while the command was under way */
     unsigned failures;             /* times it was sent again for an error */
+    unsigned changes;              /* of a flush: those of the disk when it was sent */
     uint64_t not_before;           /* in the waiting list: when it is sent again */
     struct scsi_slot *next;
 };
@@ -54,9 +55,10 @@ struct scsi_disk {
     bool cache_enabled;    /* the caching page says so */
 
     /* What may be in its cache */
-    bool written; /* since the last flush that went well */
-    bool lost;    /* power or a deferred error may have taken data that was written: the next flush fails */
-    bool reset;   /* the transport has recovered: a unit attention about a reset is no surprise */
+    unsigned changes; /* commands that write, counted when they are sent and when they come back */
+    bool written;     /* since the last flush that went well */
+    bool lost;        /* power or a deferred error may have taken data that was written: the next flush fails */
+    bool reset;       /* the transport has recovered: a unit attention about a reset is no surprise */
 
     struct scsi_slot *slots, *free;
     unsigned slot_count;

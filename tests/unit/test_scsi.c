@@ -424,6 +424,30 @@ static void gone_with_commands_under_way(void **state)
     scsi_target_end_all(&bench->target, -ERROR_GONE);
 }
 
+/* Written while a flush was under way: not covered by it, so the last flush is still due. */
+static void a_flush_covers_what_was_before_it(void **state)
+{
+    struct scsi_bench *bench = *state;
+
+    for (unsigned round = 0; round < 2; round++) {
+        struct block_device *device = scsi_bench_disk(bench);
+        struct block_request flush = {.operation = BLOCK_FLUSH};
+        struct block_request write = {.operation = BLOCK_WRITE, .count = 1, .buffer = &bench->buffer};
+        unsigned flushes = bench->target.seen[SCSI_SYNCHRONIZE_CACHE_10];
+        bench->target.silent = true;
+        /* In the second round the write is sent first, and comes back last. */
+        bench->target.backwards = round;
+        assert_int_equal(block_submit(device, round ? &write : &flush), 0);
+        assert_int_equal(block_submit(device, round ? &flush : &write), 0);
+        bench->target.silent = false;
+        assert_true(loop_wait_flag(&bench->loop, &flush.ended, UINT64_MAX));
+        assert_true(loop_wait_flag(&bench->loop, &write.ended, UINT64_MAX));
+        scsi_disk_destroy(bench->disk);
+        bench->disk = NULL;
+        assert_int_equal(bench->target.seen[SCSI_SYNCHRONIZE_CACHE_10], flushes + 2);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scsi_bench_setup, scsi_bench_teardown)
 
 int main(void)
@@ -450,6 +474,7 @@ int main(void)
         TEST(a_recovery_that_never_comes),
         TEST(silence_while_it_is_looked_at),
         TEST(gone_with_commands_under_way),
+        TEST(a_flush_covers_what_was_before_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
