@@ -4,7 +4,7 @@
 
 #include "drivers/usb/xhci_internal.h"
 
-#define STOP_ATTEMPTS 5u
+#define STOP_TIME (100 * NANOSECONDS_PER_MILLISECOND) /* policy: starts were seen to take milliseconds */
 #define STOP_RETRY_TIME NANOSECONDS_PER_MILLISECOND
 
 /* ---- life ---- */
@@ -146,19 +146,30 @@ static bool recovered(void *context)
     return ((volatile struct xhci_endpoint *)context)->recovery == XHCI_RECOVERY_NONE;
 }
 
+/* Has it been told to run, as far as we know? */
+static bool endpoint_has_transfers(const struct xhci_endpoint *endpoint)
+{
+    for (unsigned i = 0; i < endpoint->ring_count; i++)
+        if (endpoint->rings[i].first)
+            return true;
+    return false;
+}
+
 /*
  * Stop Endpoint races with what the endpoint does by itself (4.6.9): it may have halted meanwhile, or, just after its doorbell,
- * not be running yet in the controller's eyes.
+ * not be running yet in the controller's eyes. Such a stop is refused, the context may say "stopped", and the endpoint starts all
+ * the same: where something is queued, only a stop that was carried out counts.
  */
 static int endpoint_halt(struct xhci_endpoint *endpoint)
 {
     struct xhci *xhci = endpoint->slot->xhci;
-    unsigned code = XHCI_INVALID;
+    uint64_t deadline = deadline_after(xhci->platform, STOP_TIME);
+    unsigned code, state = endpoint_state(endpoint);
 
     /* The controller never came to know it: Address Device has failed. */
-    if (endpoint_state(endpoint) == XHCI_ENDPOINT_DISABLED)
+    if (state == XHCI_ENDPOINT_DISABLED)
         return 0;
-    for (unsigned attempt = 0; attempt < STOP_ATTEMPTS; attempt++) {
+    for (;;) {
         int result = xhci_command_run(xhci, endpoint_command(endpoint, XHCI_TRB_STOP_ENDPOINT), &code, NULL);
         if (!result)
             return 0;
@@ -167,8 +178,15 @@ static int endpoint_halt(struct xhci_endpoint *endpoint)
             return 0;
         if (code != XHCI_CONTEXT_STATE_ERROR)
             break;
-        if (endpoint_state(endpoint) != XHCI_ENDPOINT_RUNNING)
+        state = endpoint_state(endpoint);
+        bool starting = state == XHCI_ENDPOINT_STOPPED && endpoint_has_transfers(endpoint);
+        if (state != XHCI_ENDPOINT_RUNNING && !starting)
             return 0;
+        if (platform_now(xhci->platform) >= deadline) {
+            if (starting)
+                return 0;
+            break;
+        }
         loop_delay(xhci->loop, STOP_RETRY_TIME);
     }
     /* What is queued may still be written to: it must not be given back before DMA is off. */

@@ -53,6 +53,7 @@ struct xhci_model_endpoint {
     uint8_t state; /* enum xhci_endpoint_state; 0: not there */
     uint8_t type;
     uint16_t max_packet;
+    unsigned starts_in;  /* polls: a doorbell was rung while it was stopped; 0: none was */
     unsigned ring_count; /* by stream ID, 0 not used with streams; 1 without */
     uint64_t streams;    /* the array; 0: none */
     struct xhci_model_ring *rings;
@@ -86,6 +87,7 @@ struct xhci_model {
     unsigned event_segments; /* ERST Max, log2 */
     unsigned pace;           /* transfers moved, events written at each poll, at most */
     unsigned command_delay;  /* polls that a command takes */
+    unsigned start_delay;    /* polls that a stopped endpoint takes to run; Stop Endpoint is refused meanwhile */
 
     struct usb_model_port ports[XHCI_MODEL_PORTS]; /* ports[0] is port 1 */
 

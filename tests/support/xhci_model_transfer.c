@@ -552,6 +552,21 @@ static bool run_endpoint(struct xhci_model *model, unsigned number, unsigned ind
     return false;
 }
 
+static void start_endpoint(struct xhci_model *model, unsigned number, unsigned index)
+{
+    model->slots[number].endpoints[index].starts_in = 0;
+    xhci_model_set_state(model, number, index, XHCI_ENDPOINT_RUNNING);
+}
+
+static bool is_running(struct xhci_model *model, unsigned number, unsigned index)
+{
+    struct xhci_model_endpoint *endpoint = &model->slots[number].endpoints[index];
+
+    if (endpoint->state == XHCI_ENDPOINT_STOPPED && endpoint->starts_in && !--endpoint->starts_in)
+        start_endpoint(model, number, index);
+    return endpoint->state == XHCI_ENDPOINT_RUNNING;
+}
+
 bool xhci_model_run_transfers(struct xhci_model *model)
 {
     uint16_t work[XHCI_MODEL_SLOTS * XHCI_ENDPOINTS];
@@ -559,7 +574,7 @@ bool xhci_model_run_transfers(struct xhci_model *model)
 
     for (unsigned number = 1; number <= XHCI_MODEL_SLOTS; number++)
         for (unsigned index = 1; model->slots[number].bound && index <= XHCI_ENDPOINTS; index++)
-            if (model->slots[number].endpoints[index].state == XHCI_ENDPOINT_RUNNING)
+            if (is_running(model, number, index))
                 work[count++] = (uint16_t)(number << 5 | index);
     unsigned start = count ? (unsigned)(xhci_model_random(model) % count) : 0;
     for (unsigned i = 0; i < count && moved < model->pace; i++) {
@@ -623,6 +638,9 @@ void xhci_model_ring_doorbell(struct xhci_model *model, unsigned number, uint32_
     if (!find_stream(model, endpoint, stream))
         return;
     endpoint->rings[stream].rung = true;
-    if (endpoint->state == XHCI_ENDPOINT_STOPPED)
-        xhci_model_set_state(model, number, index, XHCI_ENDPOINT_RUNNING);
+    if (endpoint->state != XHCI_ENDPOINT_STOPPED)
+        return;
+    endpoint->starts_in = model->start_delay;
+    if (!model->start_delay)
+        start_endpoint(model, number, index);
 }

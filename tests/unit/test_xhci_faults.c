@@ -23,6 +23,8 @@ static void probe_start(struct xhci_bench *bench, enum usb_speed speed, uint8_t 
 
 struct transfers {
     struct usb_transfer transfers[TRANSFERS];
+    struct usb_transfer *given_back[TRANSFERS]; /* those that did not end well, their memory filled with 0xee */
+    unsigned given_back_count;
     unsigned ended, twice, status[64]; /* status: how many, by error code */
     uint32_t raw[TRANSFERS];
 };
@@ -37,6 +39,11 @@ static void transfer_done(struct usb_transfer *transfer)
     all->twice += *raw != 0;
     all->status[-transfer->status & 63]++;
     *raw = transfer->raw_status;
+    /* Whoever sent it has another use for its memory from now on. */
+    if (transfer->status) {
+        all->given_back[all->given_back_count++] = transfer;
+        memset((uint8_t *)transfer->buffer->data + transfer->offset, 0xee, transfer->length);
+    }
 }
 
 static bool all_ended(void *context)
@@ -261,6 +268,47 @@ static void test_cancel_streams(void **state)
 
     bench->model.stop_tells_idle = true;
     cancels(bench, 4);
+}
+
+/* Nothing came into the memory of those that had ended. */
+static void assert_given_back(struct xhci_bench *bench, const struct transfers *all)
+{
+    xhci_bench_run(bench, SECOND);
+    for (unsigned i = 0; i < all->given_back_count; i++) {
+        const struct usb_transfer *transfer = all->given_back[i];
+        const uint8_t *bytes = (const uint8_t *)transfer->buffer->data + transfer->offset;
+        for (size_t j = 0; j < transfer->length; j++)
+            assert_int_equal(bytes[j], 0xee);
+    }
+}
+
+/* Stopped again before the doorbell has had its effect: the controller refuses the stop, and starts all the same (4.6.9). */
+static void cancels_before_the_start(struct xhci_bench *bench, unsigned streams)
+{
+    struct transfers all;
+
+    probe_start(bench, streams ? USB_SPEED_SUPER : USB_SPEED_HIGH, (uint8_t)streams);
+    for (unsigned round = 0; round < 10; round++) {
+        bench->model.command_delay = round * 3;
+        bench->model.start_delay = round * 3 + round;
+        submit_all(bench, &all, xhci_probe_in(bench));
+        assert_int_equal(xhci_bench_call(bench, call_cancel, xhci_probe_in(bench)), 0);
+        submit_all(bench, &all, xhci_probe_in(bench));
+        assert_int_equal(xhci_bench_call(bench, call_cancel, xhci_probe_in(bench)), 0);
+        assert_int_equal(all.ended, TRANSFERS);
+        assert_given_back(bench, &all);
+        assert_works(bench);
+    }
+}
+
+static void test_cancel_before_the_start(void **state)
+{
+    cancels_before_the_start(*state, 0);
+}
+
+static void test_cancel_streams_before_the_start(void **state)
+{
+    cancels_before_the_start(*state, 4);
 }
 
 static void test_device_reset(void **state)
@@ -621,6 +669,8 @@ int main(void)
         TEST(test_cancel),
         TEST(test_cancel_with_idle_events),
         TEST(test_cancel_streams),
+        TEST(test_cancel_before_the_start),
+        TEST(test_cancel_streams_before_the_start),
         TEST(test_device_reset),
         TEST(test_pulled_in_flight),
         TEST(test_pulled_in_enumeration),
