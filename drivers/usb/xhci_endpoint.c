@@ -183,7 +183,7 @@ static int endpoint_halt(struct xhci_endpoint *endpoint)
         if (state != XHCI_ENDPOINT_RUNNING && !starting)
             return 0;
         if (platform_now(xhci->platform) >= deadline) {
-            if (starting)
+            if (starting || endpoint->halted)
                 return 0;
             break;
         }
@@ -203,7 +203,7 @@ int xhci_endpoint_stop(struct xhci_endpoint *endpoint, int status)
     loop_wait(xhci->loop, recovered, endpoint, UINT64_MAX); /* its commands have deadlines */
     if (xhci->dead)
         result = -ERROR_GONE;
-    else if (!endpoint->halted)
+    else if (!endpoint->halted || endpoint_state(endpoint) == XHCI_ENDPOINT_RUNNING) /* not every error halts it */
         result = endpoint_halt(endpoint);
     xhci_endpoint_end(endpoint, status);
     return result;

@@ -311,6 +311,39 @@ static void test_cancel_streams_before_the_start(void **state)
     cancels_before_the_start(*state, 4);
 }
 
+/* An error that does not halt the endpoint: what is behind it goes on, and must be stopped before its memory is given back. */
+static void soft_errors(struct xhci_bench *bench, unsigned streams)
+{
+    static int (*const calls[])(void *context) = {call_cancel, call_reset};
+
+    bench->model.pace = 1;
+    probe_start(bench, streams ? USB_SPEED_SUPER : USB_SPEED_HIGH, (uint8_t)streams);
+    for (unsigned round = 0; round < 4; round++) {
+        struct transfers all;
+        bench->probe.in_at = 0;
+        bench->model.soft_error = XHCI_DATA_BUFFER_ERROR;
+        submit_all(bench, &all, xhci_probe_in(bench));
+        while (!all.ended)
+            loop_step(&bench->loop);
+        assert_int_equal(all.status[ERROR_IO], 1);
+        assert_int_equal(xhci_bench_call(bench, calls[round & 1], xhci_probe_in(bench)), 0);
+        wait_all(bench, &all);
+        assert_given_back(bench, &all);
+        assert_int_equal(xhci_bench_call(bench, call_reset, xhci_probe_in(bench)), 0);
+        assert_works(bench);
+    }
+}
+
+static void test_soft_errors(void **state)
+{
+    soft_errors(*state, 0);
+}
+
+static void test_soft_errors_of_streams(void **state)
+{
+    soft_errors(*state, 4);
+}
+
 static void test_device_reset(void **state)
 {
     struct xhci_bench *bench = *state;
@@ -671,6 +704,8 @@ int main(void)
         TEST(test_cancel_streams),
         TEST(test_cancel_before_the_start),
         TEST(test_cancel_streams_before_the_start),
+        TEST(test_soft_errors),
+        TEST(test_soft_errors_of_streams),
         TEST(test_device_reset),
         TEST(test_pulled_in_flight),
         TEST(test_pulled_in_enumeration),
