@@ -207,12 +207,33 @@ static void sense_ended(struct bulk_only *bulk, bool passed, size_t moved)
     finish(bulk);
 }
 
+/*
+ * Residues that say nothing although all bytes came: some bridges tell of as much as was asked for. INQUIRY and sense data hold
+ * their own lengths, and may be padded. A capacity is not: whoever tells a residue behind one does so behind everything.
+ */
+static bool residue_is_idle(struct bulk_only *bulk, bool passed)
+{
+    const struct scsi_command *command = bulk->current;
+    bool inquiry = command->cdb[0] == SCSI_INQUIRY && !(command->cdb[1] & 1u);
+
+    if (bulk->moved != command->length)
+        return false;
+    if (inquiry || command->cdb[0] == SCSI_REQUEST_SENSE)
+        return true;
+    if (!passed || command->cdb[0] != SCSI_READ_CAPACITY_10 || command->length != SCSI_CAPACITY_10_SIZE)
+        return false;
+    platform_log(bulk->transport.loop->platform, LOG_INFO, "%s: its residues are not believed",
+                 bulk->binding.device->name);
+    bulk->transport.quirks |= USB_QUIRK_IGNORE_RESIDUE;
+    return true;
+}
+
 /* Bytes that count. 5.2: the residue is what was not processed, or was filled up with padding. */
-static size_t counted(struct bulk_only *bulk, uint32_t residue)
+static size_t counted(struct bulk_only *bulk, uint32_t residue, bool passed)
 {
     size_t length = bulk->current->length;
 
-    if (bulk->transport.quirks & USB_QUIRK_IGNORE_RESIDUE)
+    if (!residue || bulk->transport.quirks & USB_QUIRK_IGNORE_RESIDUE || residue_is_idle(bulk, passed))
         return bulk->moved;
     if (residue > length) {
         /* Impossible: then only what went over the bus is known. */
@@ -240,7 +261,7 @@ static void judge_status(struct bulk_only *bulk)
         return;
     }
     bool passed = status.status == BULK_ONLY_PASSED;
-    size_t moved = counted(bulk, status.residue);
+    size_t moved = counted(bulk, status.residue, passed);
     if (bulk->current == &bulk->sense) {
         sense_ended(bulk, passed, moved);
         return;

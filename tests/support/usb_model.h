@@ -254,9 +254,10 @@ enum usb_model_disk_fault {
     USB_MODEL_HANG, /* nothing more until: bulk-only mass storage reset; UAS: task management for this task or a reset of unit or bus */
     USB_MODEL_HANG_HARD, /* ... until the bus is reset */
     USB_MODEL_HANG_FOR_EVER,
-    USB_MODEL_STALL_DATA,  /* half of the data, then a stall; the command fails: ABORTED COMMAND */
-    USB_MODEL_SHORT_DATA,  /* half of the data; good status, residue told */
-    USB_MODEL_LIE_RESIDUE, /* all data, but a residue larger than the transfer (bulk-only) */
+    USB_MODEL_STALL_DATA,   /* half of the data, then a stall; the command fails: ABORTED COMMAND */
+    USB_MODEL_SHORT_DATA,   /* half of the data; good status, residue told */
+    USB_MODEL_FULL_RESIDUE, /* all data, and a residue as if there had been none (bulk-only) */
+    USB_MODEL_LIE_RESIDUE,  /* all data, but a residue larger than the transfer (bulk-only) */
     /* Bulk-only */
     USB_MODEL_STALL_COMMAND, /* the CBW is refused with a stall, IN too, until reset recovery */
     USB_MODEL_STALL_STATUS,  /* the CSW is stalled once, comes after the halt is cleared */

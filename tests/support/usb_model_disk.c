@@ -137,6 +137,13 @@ static const char *command_complaint(const uint8_t *cbw, size_t length)
     return NULL;
 }
 
+static uint32_t residue_of(const struct usb_model_bulk_only *bulk)
+{
+    if (bulk->fault == USB_MODEL_FULL_RESIDUE)
+        return bulk->expected;
+    return bulk->fault == USB_MODEL_LIE_RESIDUE ? bulk->expected + 1 : bulk->expected - (uint32_t)bulk->task.moved;
+}
+
 /* The thirteen cases (6.7): does what the host expects agree with what the command moves? */
 static bool in_phase(const struct usb_model_bulk_only *bulk)
 {
@@ -320,8 +327,7 @@ static int give_status(struct usb_model_disk *disk, uint8_t *data, size_t max)
     }
     put32(csw, bulk->fault == USB_MODEL_BAD_SIGNATURE ? 0x12345678 : CSW_SIGNATURE);
     put32(csw + 4, bulk->fault == USB_MODEL_BAD_TAG ? ~bulk->tag : bulk->tag);
-    put32(csw + 8,
-          bulk->fault == USB_MODEL_LIE_RESIDUE ? bulk->expected + 1 : bulk->expected - (uint32_t)bulk->task.moved);
+    put32(csw + 8, residue_of(bulk));
     csw[12] = bulk->fault == USB_MODEL_BAD_STATUS ? 0x55 : bulk->status;
     memcpy(data, csw, sizeof(csw));
     bulk->must_reset = bulk->status == 2 || bulk->fault == USB_MODEL_BAD_SIGNATURE ||
