@@ -132,7 +132,8 @@ void xhci_endpoint_recover(struct xhci_endpoint *endpoint)
 {
     struct xhci_command *command = &endpoint->command;
 
-    if (endpoint->recovery != XHCI_RECOVERY_NONE)
+    /* Who stops it, or sets it up, finds it halted and sees to it: a second Reset Endpoint would be refused. */
+    if (endpoint->recovery != XHCI_RECOVERY_NONE || endpoint->stopping)
         return;
     endpoint->recovery = XHCI_RECOVERY_RESET;
     *command = (struct xhci_command){.done = recovery_step, .context = endpoint};

@@ -209,6 +209,34 @@ static void test_control_stalls(void **state)
     assert_works(bench);
 }
 
+/* The stall comes at the deadline, while the endpoint is being stopped: whoever gets there first, it works again at once. */
+static void test_control_stalls_at_the_deadline(void **state)
+{
+    struct xhci_bench *bench = *state;
+
+    probe_start(bench, USB_SPEED_HIGH, 0);
+    struct request good = {xhci_probe_in(bench)->device, USB_GET_DESCRIPTOR, 18, 0};
+    struct request bad = {xhci_probe_in(bench)->device, 0x77, 18, 100 * 1000};
+    unsigned late = 0, stalled = 0;
+    for (unsigned delay = 0; delay < 24; delay += 4) {
+        bench->model.command_delay = delay;
+        for (unsigned i = 1; i < 120; i++) {
+            bench->probe.device.bad_request = bad.request;
+            bench->probe.device.bad_answer = USB_MODEL_NAK;
+            bench->probe.device.bad_times = i;
+            int result = xhci_bench_call(bench, call_request, &bad);
+            assert_true(result == -ERROR_TIMEOUT || result == -ERROR_REFUSED);
+            late += result == -ERROR_TIMEOUT;
+            stalled += result == -ERROR_REFUSED;
+            uint64_t begun = platform_now(&bench->platform.platform);
+            assert_int_equal(xhci_bench_call(bench, call_request, &good), 18);
+            assert_true(platform_now(&bench->platform.platform) - begun < SECOND);
+        }
+    }
+    assert_true(late && stalled);
+    bench->probe.device.bad_request = -1;
+}
+
 static void test_control_errors(void **state)
 {
     struct xhci_bench *bench = *state;
@@ -698,6 +726,7 @@ int main(void)
         TEST(test_babble),
         TEST(test_stall_of_a_stream),
         TEST(test_control_stalls),
+        TEST(test_control_stalls_at_the_deadline),
         TEST(test_control_errors),
         TEST(test_cancel),
         TEST(test_cancel_with_idle_events),
