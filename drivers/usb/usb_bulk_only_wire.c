@@ -169,7 +169,8 @@ static void finish(struct bulk_only *bulk)
     bulk->current = NULL;
     if (!bulk->proving)
         bulk->failures = 0;
-    bulk->recover = false; /* late, but here */
+    if (!bulk->held)
+        bulk->recover = false; /* late, but here; those that are held were promised it */
     command->status = 0;
     /* The next one is on its way before this one is looked at, unless what this one tells may concern it: another medium. */
     bool passed = command->scsi_status == SCSI_GOOD;

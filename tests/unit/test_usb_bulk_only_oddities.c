@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Bulk-only devices whose residues are not true, and what is believed of them. */
+/* Bulk-only devices whose residues are not true; recoveries that come a moment too late. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -87,12 +87,47 @@ static void sense_data_with_a_full_residue(void **state)
     finish(bench);
 }
 
+/*
+ * A recovery is asked for, and the command on the wire comes back before it begins; the next one would hang. Those that are held
+ * were promised a recovery: without it they would cost the disk.
+ */
+static void a_recovery_that_is_asked_for_comes(void **state)
+{
+    struct usb_model_bench *bench = start(USB_MODEL_NO_FAULT, -1);
+    struct block_request requests[3];
+    (void)state;
+
+    struct block_device *device = usb_model_bench_disk(bench, "usb:MODEL0001", 20);
+    assert_non_null(device);
+    for (unsigned i = 0; i < 3; i++) {
+        requests[i] = (struct block_request){
+            .operation = BLOCK_READ, .lba = i, .count = 1, .buffer = &bench->buffer, .offset = i * 512};
+        assert_int_equal(block_submit(device, &requests[i]), 0);
+    }
+    usb_model_disk_fault_next(&disk, USB_MODEL_HANG, -1);
+    disk.fault_at = 2;
+    device->ops->reset(device);
+    block_device_resetting(device);
+    /* No fiber runs meanwhile. */
+    for (unsigned i = 0; i < 1000 && !requests[0].ended; i++)
+        bench->host.pollable.poll(&bench->host.pollable);
+    assert_true(requests[0].ended);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(loop_wait_flag(&bench->loop, &requests[i].ended, UINT64_MAX));
+    assert_false(device->dead);
+    assert_false(bench->host.bus.dead);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(requests[i].status, 0);
+    finish(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_device_that_always_tells_a_full_residue),
         cmocka_unit_test(a_padded_inquiry_proves_nothing),
         cmocka_unit_test(sense_data_with_a_full_residue),
+        cmocka_unit_test(a_recovery_that_is_asked_for_comes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
