@@ -48,6 +48,7 @@ static void slot_wait(struct scsi_slot *slot, uint64_t pause)
 {
     struct scsi_slot **last = &slot->disk->waiting;
 
+    slot->waited = true;
     slot->not_before = pause ? deadline_after(platform_of(slot->disk), pause) : 0;
     slot->next = NULL;
     while (*last)
@@ -195,6 +196,7 @@ static int disk_submit(struct block_device *device, struct block_request *reques
     disk->free = slot->next;
     slot->request = request;
     slot->failures = 0;
+    slot->waited = false;
     slot->changes = disk->changes;
     int status = slot_send(slot);
     if (status) {
@@ -417,6 +419,23 @@ static void judge(struct scsi_slot *slot)
     }
 }
 
+/*
+ * On a wire that carries one command at a time the time of those behind begins when it is their turn: a slow disk would otherwise have
+ * to carry out all of them within the time of one. Not for those that were sent again: each of these has an end.
+ */
+static void renew_deadlines(struct scsi_disk *disk)
+{
+    for (unsigned i = 0; i < disk->slot_count; i++) {
+        struct block_request *request = disk->slots[i].request;
+        if (!request || !request->in_flight || request->late || request->resetting || disk->slots[i].waited)
+            continue;
+        uint64_t timeout = request->timeout ? request->timeout : block_timeout(request->operation);
+        uint64_t deadline = deadline_after(platform_of(disk), timeout);
+        if (deadline > request->deadline)
+            request->deadline = deadline;
+    }
+}
+
 static void end_slot(struct scsi_slot *slot)
 {
     struct scsi_disk *disk = slot->disk;
@@ -452,6 +471,8 @@ static void command_ended(struct scsi_command *command)
         slot_end(slot, -ERROR_GONE, 0);
     else
         end_slot(slot);
+    if (!command->status && disk->transport->serial)
+        renew_deadlines(disk);
     medium_check(disk);
 }
 

@@ -32,6 +32,7 @@ struct scsi_slot {
     struct block_request *request; /* NULL: free, or the disk went while the command was under way */
     unsigned failures;             /* times it was sent again for an error */
     unsigned changes;              /* of a flush: those of the disk when it was sent */
+    bool waited;                   /* has been in the waiting list */
     uint64_t not_before;           /* in the waiting list: when it is sent again */
     struct scsi_slot *next;
 };

@@ -327,6 +327,7 @@ static int start(struct bulk_only *bulk, struct error *error)
                                               .abandon = bulk_only_abandon,
                                               .loop = loop,
                                               .cautious = device->speed < USB_SPEED_SUPER,
+                                              .serial = true,
                                               .queue_depth = BULK_ONLY_QUEUE,
                                               .max_transfer = choose_transfer(device)};
     bulk_only_prepare(bulk);

@@ -424,6 +424,66 @@ static void gone_with_commands_under_way(void **state)
     scsi_target_end_all(&bench->target, -ERROR_GONE);
 }
 
+/* Answers the command that was sent first, so many seconds from now. */
+static void answer_after(struct scsi_bench *bench, unsigned seconds)
+{
+    loop_delay(&bench->loop, seconds * NANOSECONDS_PER_SECOND);
+    bench->target.silent = false;
+    loop_step(&bench->loop);
+    bench->target.silent = true;
+}
+
+/* A slow stick carries out one command after the other: those behind have not had their time before they had their turn. */
+static void patience_with_a_wire_of_one_command(void **state)
+{
+    struct scsi_bench *bench = *state;
+    struct block_request requests[4];
+
+    bench->target.transport.serial = true;
+    struct block_device *device = scsi_bench_disk(bench);
+    bench->target.silent = true;
+    for (unsigned i = 0; i < 4; i++) {
+        requests[i] = (struct block_request){
+            .operation = BLOCK_WRITE, .lba = i, .count = 1, .buffer = &bench->buffer, .offset = i * 512};
+        assert_int_equal(block_submit(device, &requests[i]), 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        answer_after(bench, 20);
+        assert_true(requests[i].ended);
+        assert_int_equal(requests[i].status, 0);
+    }
+    assert_int_equal(bench->target.recoveries, 0);
+    /* One that does not answer is late after its time, as ever. */
+    assert_int_equal(block_submit(device, &requests[0]), 0);
+    loop_delay(&bench->loop, 31 * NANOSECONDS_PER_SECOND);
+    assert_int_equal(bench->target.recoveries, 1);
+    scsi_target_service(&bench->target.transport);
+    loop_step(&bench->loop);
+    assert_int_equal(requests[0].status, -ERROR_TIMEOUT);
+}
+
+/* BUSY for ever is no turn, though others end well meanwhile. */
+static void no_patience_with_one_that_is_always_busy(void **state)
+{
+    struct scsi_bench *bench = *state;
+    struct block_request busy = {.operation = BLOCK_READ, .count = 1, .buffer = &bench->buffer};
+
+    bench->target.transport.serial = true;
+    bench->target.has_fiber = true;
+    struct block_device *device = scsi_bench_disk(bench);
+    bench->target.answer = busy_always;
+    assert_int_equal(block_submit(device, &busy), 0);
+    for (unsigned i = 0; i < 600 && !busy.ended; i++) {
+        struct block_request write = {
+            .operation = BLOCK_WRITE, .lba = 1, .count = 1, .buffer = &bench->buffer, .offset = 512};
+        if (!block_submit(device, &write))
+            assert_true(loop_wait_flag(&bench->loop, &write.ended, UINT64_MAX));
+        loop_delay(&bench->loop, 100 * NANOSECONDS_PER_MILLISECOND);
+    }
+    assert_true(busy.ended);
+    assert_int_equal(busy.status, -ERROR_TIMEOUT);
+}
+
 /* Written while a flush was under way: not covered by it, so the last flush is still due. */
 static void a_flush_covers_what_was_before_it(void **state)
 {
@@ -474,6 +534,8 @@ int main(void)
         TEST(a_recovery_that_never_comes),
         TEST(silence_while_it_is_looked_at),
         TEST(gone_with_commands_under_way),
+        TEST(patience_with_a_wire_of_one_command),
+        TEST(no_patience_with_one_that_is_always_busy),
         TEST(a_flush_covers_what_was_before_it),
     };
 
