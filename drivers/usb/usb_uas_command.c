@@ -196,6 +196,7 @@ static void fill_request(struct uas_slot *slot, const struct scsi_command *comma
 
     slot->has_data = command->direction != SCSI_NO_DATA && command->length;
     slot->data.transfer.moved = 0;
+    slot->data.transfer.status = 0;
     if (!slot->has_data)
         return;
     slot->data.pipe = command->direction == SCSI_DATA_IN ? UAS_DATA_IN : UAS_DATA_OUT;
@@ -242,6 +243,9 @@ static void slot_end(struct uas_slot *slot, int status)
         uas->recovery_wanted = false;
     if (!command)
         return;
+    /* The device knows only of what it has sent or taken. */
+    if (!status && command->scsi_status == SCSI_GOOD && slot->has_data && slot->data.transfer.status)
+        status = slot->data.transfer.status == -ERROR_ABORTED ? -ERROR_ABORTED : -ERROR_IO;
     command->status = status;
     command->moved = moved;
     if (!status && ++uas->good >= UAS_FORGIVEN_AFTER)

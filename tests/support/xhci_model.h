@@ -104,6 +104,7 @@ struct xhci_model {
     bool frozen;                  /* no transfer moves */
     bool silent;                  /* transfers to a device that is gone do not end by themselves */
     unsigned soft_error;          /* the code of the next event for good data: the endpoint goes on; 0: none */
+    unsigned soft_index;          /* ... on this endpoint only, by context index; 0: any */
     enum xhci_model_lie lie;
     bool lie_for_ever;
     bool flood; /* invented events as fast as the ring takes them */

@@ -183,7 +183,8 @@ static void transfer_event(const struct place *at, uint64_t trb, unsigned code, 
                              .control = XHCI_TRB_TYPE(XHCI_TRB_TRANSFER_EVENT) | XHCI_TRB_ENDPOINT(at->index) |
                                         XHCI_TRB_SLOT(at->number)};
 
-    if (model->soft_error && code == XHCI_SUCCESS && at->index > 1) {
+    if (model->soft_error && code == XHCI_SUCCESS && at->index > 1 &&
+        (!model->soft_index || model->soft_index == at->index)) {
         event.status = (uint32_t)model->soft_error << 24 | (uint32_t)left;
         model->soft_error = 0;
     }

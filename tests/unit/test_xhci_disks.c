@@ -111,6 +111,35 @@ static void test_uas_with_streams_4kn(void **state)
     conforms(bench, "uas");
 }
 
+/* The transfer of the data fails at its end, the device knows nothing of it, and its good status follows: not a good request. */
+static void data_that_failed(struct xhci_bench *bench, enum usb_speed speed)
+{
+    struct usb_model_unit *unit = &bench->disk.target.units[0];
+
+    usb_model_disk_init(&bench->disk, speed, true, 1);
+    struct block_device *device = start(bench, "uas");
+    for (unsigned i = 0; i < 2; i++) {
+        enum block_operation operation = i ? BLOCK_WRITE : BLOCK_READ;
+        struct block_request request = {.operation = operation, .lba = 8, .count = 8, .buffer = &bench->buffer};
+        unsigned before = i ? unit->writes : unit->reads;
+        bench->model.soft_error = XHCI_DATA_BUFFER_ERROR;
+        bench->model.soft_index = i ? 8 : 7;
+        assert_int_equal(block_run(device, &request, &bench->error), 0);
+        assert_int_equal(bench->model.soft_error, 0);
+        assert_int_equal(i ? unit->writes : unit->reads, before + 2);
+    }
+}
+
+static void test_data_that_failed_uas_streams(void **state)
+{
+    data_that_failed(*state, USB_SPEED_SUPER);
+}
+
+static void test_data_that_failed_uas(void **state)
+{
+    data_that_failed(*state, USB_SPEED_HIGH);
+}
+
 /* A controller without streams: UAS at SuperSpeed needs them, so the disk is served otherwise, or not at all but by bulk-only. */
 static void test_no_streams_at_all(void **state)
 {
@@ -309,11 +338,23 @@ static void test_uas_recovers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_bulk_only_high),       TEST(test_bulk_only_super),       TEST(test_bulk_only_4kn),
-        TEST(test_bulk_only_full_speed), TEST(test_uas_without_streams),   TEST(test_uas_with_streams),
-        TEST(test_uas_with_streams_4kn), TEST(test_no_streams_at_all),     TEST(test_behind_hubs_high),
-        TEST(test_behind_hubs_super),    TEST(test_pulled_bulk_only_read), TEST(test_pulled_bulk_only_write),
-        TEST(test_pulled_uas_read),      TEST(test_pulled_uas_write),      TEST(test_bulk_only_recovers),
+        TEST(test_bulk_only_high),
+        TEST(test_bulk_only_super),
+        TEST(test_bulk_only_4kn),
+        TEST(test_bulk_only_full_speed),
+        TEST(test_uas_without_streams),
+        TEST(test_uas_with_streams),
+        TEST(test_data_that_failed_uas_streams),
+        TEST(test_data_that_failed_uas),
+        TEST(test_uas_with_streams_4kn),
+        TEST(test_no_streams_at_all),
+        TEST(test_behind_hubs_high),
+        TEST(test_behind_hubs_super),
+        TEST(test_pulled_bulk_only_read),
+        TEST(test_pulled_bulk_only_write),
+        TEST(test_pulled_uas_read),
+        TEST(test_pulled_uas_write),
+        TEST(test_bulk_only_recovers),
         TEST(test_uas_recovers),
     };
 
