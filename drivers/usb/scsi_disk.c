@@ -161,6 +161,7 @@ static int slot_send(struct scsi_slot *slot)
     struct scsi_disk *disk = slot->disk;
 
     build(slot);
+    slot->resets = disk->resets;
     /* Counted before: an accepted command may end at any time. */
     disk->under_way++;
     int status = disk->transport->submit(disk->transport, &slot->command);
@@ -386,6 +387,8 @@ static void judge(struct scsi_slot *slot)
         medium_left(disk);
         return;
     }
+    if (command->scsi_status == SCSI_GOOD && slot->resets == disk->resets) /* sent since: nothing is left to tell */
+        disk->reset = false;
     if (!code && transfer && command->moved != command->length)
         code = ERROR_IO; /* "success", with some of the data missing */
     if (slot->request->operation == BLOCK_FLUSH && (!code || code == ERROR_UNSUPPORTED)) {
@@ -446,11 +449,11 @@ static void end_slot(struct scsi_slot *slot)
         break;
     case -ERROR_IO:
     case -ERROR_PROTOCOL:
-        disk->reset = true;
+        scsi_note_reset(disk);
         try_again(slot, ERROR_IO, 0, 0);
         break;
     default: /* aborted: block.c sends it again */
-        disk->reset = true;
+        scsi_note_reset(disk);
         slot_end(slot, slot->command.status, 0);
         break;
     }

@@ -31,6 +31,7 @@ struct scsi_slot {
     struct scsi_disk *disk;
     struct block_request *request; /* NULL: free, or the disk went while the command was under way */
     unsigned failures;             /* times it was sent again for an error */
+    unsigned resets;               /* those of the disk when it was sent */
     unsigned changes;              /* of a flush: those of the disk when it was sent */
     bool waited;                   /* has been in the waiting list */
     uint64_t not_before;           /* in the waiting list: when it is sent again */
@@ -59,7 +60,8 @@ struct scsi_disk {
     unsigned changes; /* commands that write, counted when they are sent and when they come back */
     bool written;     /* since the last flush that went well */
     bool lost;        /* power or a deferred error may have taken data that was written: the next flush fails */
-    bool reset;       /* the transport has recovered: a unit attention about a reset is no surprise */
+    bool reset;       /* the transport has recovered, and nothing went well since: a unit attention is no surprise */
+    unsigned resets;  /* so often */
 
     struct scsi_slot *slots, *free;
     unsigned slot_count;
@@ -76,6 +78,12 @@ struct scsi_disk {
     struct buffer zeroes;  /* one logical block for WRITE SAME */
 };
 
+/* The transport has recovered, or has failed. */
+static inline void scsi_note_reset(struct scsi_disk *disk)
+{
+    disk->reset = true;
+    disk->resets++;
+}
 /*
  * What a unit tells besides the fate of the command, whichever command that was: it tells it once. False: no sense data; *condition is
  * filled in either case.

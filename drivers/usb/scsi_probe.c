@@ -46,7 +46,7 @@ static int ask_once(struct scsi_disk *disk, const uint8_t *cdb, unsigned cdb_len
     disk->raw_status = 0;
     int status = scsi_run(disk->transport, command, timeout);
     if (status) {
-        disk->reset = true; /* the transport has recovered, or is gone */
+        scsi_note_reset(disk);
         return status;
     }
     scsi_heed(disk, command, &condition);

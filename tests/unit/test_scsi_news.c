@@ -145,6 +145,69 @@ static void a_reset_for_a_question_of_our_own(void **state)
     assert_int_equal(scsi_bench_run(bench, BLOCK_FLUSH, 0, 0), 0);
 }
 
+static bool reset_at_a_flush(struct scsi_target *target, struct scsi_command *command)
+{
+    return tells_once(target, command, SCSI_SYNCHRONIZE_CACHE_10, 0x70, SCSI_UNIT_ATTENTION, SCSI_ASC_RESET);
+}
+
+/* Brought back by us without a word about it, it went on well. What it says much later is about something else. */
+static void a_reset_long_after_ours(void **state)
+{
+    struct scsi_bench *bench = *state;
+    struct block_request requests[2];
+    struct block_device *device = scsi_bench_disk(bench);
+
+    bench->target.has_fiber = bench->target.silent = true;
+    for (unsigned i = 0; i < 2; i++) {
+        requests[i] = (struct block_request){.operation = BLOCK_WRITE,
+                                             .lba = i,
+                                             .count = 1,
+                                             .buffer = &bench->buffer,
+                                             .timeout = (i + 1) * NANOSECONDS_PER_SECOND};
+        assert_int_equal(block_submit(device, &requests[i]), 0);
+    }
+    assert_true(loop_wait_flag(&bench->loop, &requests[0].ended, UINT64_MAX));
+    assert_int_equal(requests[0].status, -ERROR_TIMEOUT);
+    bench->target.silent = false;
+    assert_true(loop_wait_flag(&bench->loop, &requests[1].ended, UINT64_MAX));
+    assert_int_equal(requests[1].status, 0);
+    bench->target.answer = reset_at_a_flush;
+    assert_int_equal(scsi_bench_run(bench, BLOCK_FLUSH, 0, 0), -ERROR_IO);
+}
+
+/* Said at once, it is our own reset, also where good answers from before it come in behind those that were taken back. */
+static void our_own_reset_is_no_surprise(void **state)
+{
+    struct scsi_bench *bench = *state;
+    struct block_request requests[3];
+    struct block_device *device = scsi_bench_disk(bench);
+
+    assert_int_equal(scsi_bench_run(bench, BLOCK_WRITE, 0, 1), 0);
+    bench->target.silent = true;
+    for (unsigned i = 0; i < 3; i++) {
+        requests[i] = (struct block_request){
+            .operation = BLOCK_WRITE, .lba = i, .count = 1, .buffer = &bench->buffer, .offset = i * 512};
+        assert_int_equal(block_submit(device, &requests[i]), 0);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        struct scsi_command *command = bench->target.held[i];
+        command->status = i == 2 ? 0 : -ERROR_ABORTED;
+        if (i == 2)
+            scsi_target_good(command, NULL, command->length);
+    }
+    struct scsi_command *held[3] = {bench->target.held[0], bench->target.held[1], bench->target.held[2]};
+    bench->target.count = 0;
+    for (unsigned i = 0; i < 3; i++)
+        held[i]->done(held[i]);
+    bench->target.silent = false;
+    bench->target.answer = reset_at_a_write;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(loop_wait_flag(&bench->loop, &requests[i].ended, UINT64_MAX));
+        assert_int_equal(requests[i].status, 0);
+    }
+    assert_int_equal(scsi_bench_run(bench, BLOCK_FLUSH, 0, 0), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scsi_bench_setup, scsi_bench_teardown)
 
 int main(void)
@@ -156,6 +219,8 @@ int main(void)
         TEST(news_from_before_us_are_not_ours),
         TEST(the_last_flush_hears_bad_news),
         TEST(a_reset_for_a_question_of_our_own),
+        TEST(a_reset_long_after_ours),
+        TEST(our_own_reset_is_no_surprise),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
