@@ -17,6 +17,9 @@ const char command_help[] =
     "  measure DISK...           how fast disks read (reads only)\n"
     "  ui                        the screens: choose and watch instead of typing; on Linux\n"
     "                            ui FILE... shows files that hold disks, too\n"
+    "  job check FILE            what a job file with rules would do on this PC\n"
+    "  job run FILE              do it\n"
+    "  job facts                 what such rules go by on this PC\n"
     "  help, version\n"
     "\n"
     "A disk or image with #N behind it means its partition N. IMAGE - is standard input or output.\n"
@@ -31,6 +34,7 @@ const char command_help[] =
     "  --salvage        go on at unreadable sectors or damaged parts of an image\n"
     "  --no-verify      do not read back what was written\n"
     "  --processors=N   use at most N processors\n"
+    "  --machine=FILE   job check: for the PC that the file describes (see job facts)\n"
     "  --dry-run        show the plan, do nothing\n"
     "  --yes            no questions: destroy what the plan says\n"
     "  --json           output for programs: one JSON object a line\n";
@@ -50,6 +54,7 @@ static const struct {
     {"verify", COMMAND_VERIFY, 1, 2, "verify IMAGE [DISK]"},
     {"info", COMMAND_INFO, 1, 1, "info IMAGE"},
     {"measure", COMMAND_MEASURE, 1, COMMAND_ARGUMENTS_MAX, "measure DISK..."},
+    {"job", COMMAND_JOB, 1, 2, "job check FILE, job run FILE, job facts"},
     {"help", COMMAND_HELP, 0, COMMAND_ARGUMENTS_MAX, "help"},
     {"version", COMMAND_VERSION, 0, 0, "version"},
 };
@@ -61,8 +66,7 @@ static int usage(struct error *error, const char *what, const char *word)
     return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK, what, word);
 }
 
-/* Decimal number with an optional K, M, G, T; no signs, no overflow. */
-static bool parse_size(const char *text, uint64_t *value)
+bool command_parse_size(const char *text, uint64_t *value)
 {
     uint64_t result = 0;
     unsigned shift = 0;
@@ -107,7 +111,7 @@ static const char *option_value(const char *word, const char *name)
     return strncmp(word, name, length) == 0 && word[length] == '=' ? word + length + 1 : NULL;
 }
 
-static int parse_number_option(struct command *command, const char *word, struct error *error)
+static int parse_value_option(struct command *command, const char *word, struct error *error)
 {
     uint64_t number = 0;
     const char *value;
@@ -115,23 +119,25 @@ static int parse_number_option(struct command *command, const char *word, struct
     if ((value = option_value(word, "--level")) && strcmp(value, "auto") == 0) {
         command->options.level = 0;
     } else if (value) {
-        if (!parse_size(value, &number) || number < 1 || number > 19)
+        if (!command_parse_size(value, &number) || number < 1 || number > 19)
             return usage(error, "%s: a level is 1 to 19, or auto", word);
         command->options.level = (int)number;
     } else if ((value = option_value(word, "--chunk"))) {
-        if (!parse_size(value, &number) || number < IMAGE_CHUNK_MIN || number > IMAGE_CHUNK_MAX ||
+        if (!command_parse_size(value, &number) || number < IMAGE_CHUNK_MIN || number > IMAGE_CHUNK_MAX ||
             (number & (number - 1)))
             return usage(error, "%s: a chunk is a power of two from 64K to 4M", word);
         command->options.chunk_size = (uint32_t)number;
     } else if ((value = option_value(word, "--split"))) {
         /* A volume must hold at least one full segment and the header. */
-        if (!parse_size(value, &number) || number < 80U << 20)
+        if (!command_parse_size(value, &number) || number < 80U << 20)
             return usage(error, "%s: volumes are at least 80M", word);
         command->options.split = number;
     } else if ((value = option_value(word, "--processors"))) {
-        if (!parse_size(value, &number) || number < 1 || number > 1024)
+        if (!command_parse_size(value, &number) || number < 1 || number > 1024)
             return usage(error, "%s: processors are 1 to 1024", word);
         command->options.processors = (unsigned)number;
+    } else if ((value = option_value(word, "--machine"))) {
+        command->machine = value;
     } else {
         return usage(error, "%s: no such option; 'help' lists them", word);
     }
@@ -160,7 +166,7 @@ static int parse_option(struct command *command, const char *word, struct error 
             return 0;
         }
     }
-    return parse_number_option(command, word, error);
+    return parse_value_option(command, word, error);
 }
 
 int command_parse(struct command *command, int count, const char *const *words, struct error *error)
@@ -169,6 +175,7 @@ int command_parse(struct command *command, int count, const char *const *words, 
 
     command->argument_count = 0;
     command->dry_run = command->yes = command->json = false;
+    command->machine = NULL;
     memset(&command->options, 0, sizeof(command->options));
     if (count < 1)
         return usage(error, "no command given; 'help' lists them%s", "");
@@ -200,6 +207,8 @@ int command_parse(struct command *command, int count, const char *const *words, 
         return usage(error, "a name is missing; the form is: %s", verbs[verb].form);
     if (command->options.resume && command->verb != COMMAND_RESTORE)
         return usage(error, "--continue goes with restore, not with %s", name);
+    if (command->machine && (command->verb != COMMAND_JOB || !*command->machine))
+        return usage(error, "--machine=FILE goes with job check, not with %s", name);
     return 0;
 }
 
@@ -257,7 +266,7 @@ int command_split_partition(const char *text, char *name, size_t name_size, unsi
     *partition = 0;
     /* A '#' with anything but digits behind it belongs to the name. */
     if (mark && mark[1] && mark[strspn(mark + 1, "0123456789") + 1] == 0) {
-        if (!parse_size(mark + 1, &number) || number < 1 || number > PARTITION_MAX)
+        if (!command_parse_size(mark + 1, &number) || number < 1 || number > PARTITION_MAX)
             return usage(error, "%s: partitions are numbered from 1 to 1024", text);
         *partition = (unsigned)number;
     } else {

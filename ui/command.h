@@ -11,6 +11,7 @@
  *     verify IMAGE [DISK]
  *     info IMAGE
  *     measure DISK...
+ *     job check FILE [--machine=FACTS], job run FILE, job facts
  *
  * Options may stand anywhere behind the verb: --level=N --chunk=SIZE --split=SIZE --raw --discard --salvage --no-verify --processors=N
  * --dry-run --yes --json. A SIZE is bytes or has K, M, G, T behind it (powers of 1,024).
@@ -31,6 +32,7 @@ enum command_verb {
     COMMAND_VERIFY,
     COMMAND_INFO,
     COMMAND_MEASURE,
+    COMMAND_JOB,
     COMMAND_HELP,
     COMMAND_VERSION
 };
@@ -45,8 +47,11 @@ enum exit_code {
     EXIT_CODE_TARGET = 5,  /* I/O error of the target, or what was read back differs */
     EXIT_CODE_IMAGE = 6,   /* damaged or incomplete image, or I/O error of the image */
     EXIT_CODE_CANCELLED = 7,
-    EXIT_CODE_DIFFERS = 8, /* verify: the disk is not what the image says */
-    EXIT_CODE_LOSSES = 9   /* done with --salvage, but something could not be read or was damaged */
+    EXIT_CODE_DIFFERS = 8,   /* verify: the disk is not what the image says */
+    EXIT_CODE_LOSSES = 9,    /* done with --salvage, but something could not be read or was damaged */
+    EXIT_CODE_NO_RULE = 10,  /* job: no rule is for this machine */
+    EXIT_CODE_ALREADY = 11,  /* job: this machine's rule has been carried out on it before */
+    EXIT_CODE_NO_REPORT = 12 /* job: the report could not be written; if nothing else failed */
 };
 
 #define COMMAND_ARGUMENTS_MAX 16
@@ -57,6 +62,7 @@ struct command {
     unsigned argument_count;
     const char *arguments[COMMAND_ARGUMENTS_MAX]; /* point into `words` or the caller's argv */
     struct job_options options;
+    const char *machine; /* --machine=; NULL without */
     bool dry_run, yes, json;
     char words[COMMAND_LINE_MAX];
 };
@@ -65,6 +71,8 @@ struct command {
 int command_parse(struct command *command, int count, const char *const *words, struct error *error);
 /* Parses one line: words are divided by blanks, "double quotes" keep blanks; a backslash is an ordinary character. */
 int command_parse_line(struct command *command, const char *line, struct error *error);
+/* Decimal number with an optional K, M, G, T (powers of 1,024); no signs, no overflow. false: it is none. */
+bool command_parse_size(const char *text, uint64_t *value);
 /* Does the command destroy what its target holds? */
 bool command_destroys(const struct command *command);
 const char *command_verb_name(enum command_verb verb);

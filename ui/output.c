@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/platform.h"
+
 #define PRINT_MAX 2000
 
 void output_print(struct output *output, const char *format, ...)
@@ -20,6 +22,39 @@ void output_print(struct output *output, const char *format, ...)
         return;
     size_t size = (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1;
     output->write(output, text, size);
+}
+
+static void write_memory(struct output *output, const char *text, size_t size)
+{
+    struct text_output *to = (struct text_output *)output;
+
+    if (to->failed || size >= to->room - to->size) {
+        size_t room = to->failed ? 0 : 2 * (to->size + size) + 256;
+        char *more = to->failed ? NULL : platform_allocate(to->platform, room);
+        to->failed = !more;
+        if (!more)
+            return;
+        if (to->size)
+            memcpy(more, to->text, to->size);
+        platform_release(to->platform, to->text);
+        to->text = more;
+        to->room = room;
+    }
+    memcpy(to->text + to->size, text, size);
+    to->size += size;
+    to->text[to->size] = 0;
+}
+
+void text_output_start(struct text_output *to, struct platform *platform)
+{
+    *to = (struct text_output){.output = {.write = write_memory, .columns = 120}, .platform = platform};
+}
+
+void text_output_free(struct text_output *to)
+{
+    platform_release(to->platform, to->text);
+    to->text = NULL;
+    to->size = to->room = 0;
 }
 
 char *size_text(uint64_t bytes, char text[SIZE_TEXT_MAX])

@@ -19,6 +19,18 @@ struct output {
 /* One call carries at most 2,000 bytes; more is cut. */
 __attribute__((format(printf, 2, 3))) void output_print(struct output *output, const char *format, ...);
 
+/* An output that keeps what is written in memory. */
+struct platform;
+struct text_output {
+    struct output output; /* first */
+    struct platform *platform;
+    char *text; /* zero-ended; NULL while nothing was written */
+    size_t size, room;
+    bool failed; /* there was no memory for all of it */
+};
+void text_output_start(struct text_output *to, struct platform *platform);
+void text_output_free(struct text_output *to);
+
 /* "466 GiB", "3.2 MiB": three digits at the most, powers of 1,024. Returns `text`. */
 #define SIZE_TEXT_MAX 32
 char *size_text(uint64_t bytes, char text[SIZE_TEXT_MAX]);

@@ -11,6 +11,8 @@
 #include "ui/output.h"
 
 struct session;
+struct session_record;
+struct machine_facts;
 
 /*
  * A volume that images can be kept on: of a disk of this machine, with a file system whose files can be reached. On Linux: a file system of
@@ -88,6 +90,10 @@ struct session_ops {
     int (*confirm)(struct session *session, const char *question, const char *expected);
     /* The value of {NAME} in image names of job files: date, time, serial, model. false: no such variable. */
     bool (*variable)(struct session *session, const char *name, char *value, size_t size);
+    /* What this machine is, without its disks (ui/machine_facts.h); zeroed before. NULL: nothing is known. */
+    void (*machine_facts)(struct session *session, struct machine_facts *facts);
+    /* Waits at most so long for a key: true when one was pressed. NULL: there are no keys. */
+    bool (*wait_key)(struct session *session, uint64_t nanoseconds);
     /* May be NULL: the session's job loop tells where it is (a job file's line), for logs. */
     void (*note)(struct session *session, const char *line);
 };
@@ -99,6 +105,7 @@ struct session {
     struct output *out;    /* what was asked for: lists, results, JSON */
     struct output *status; /* progress, plans, warnings, errors, questions */
     const char *version;
+    struct session_record *record; /* filled by what commands do (ui/record.h); NULL: nobody asks */
 };
 
 /* Runs one parsed command to its end and prints what a person or program should know. */
@@ -108,8 +115,8 @@ enum exit_code session_run_line(struct session *session, const char *line);
 /* Says an error, as a sentence or as JSON. */
 void session_error(struct session *session, bool json, const struct error *error);
 
-/* What a job file asks for when its lines are done (or the first failed). */
-enum job_file_end { JOB_FILE_RETURN, JOB_FILE_REBOOT, JOB_FILE_POWER_OFF };
+/* What a job file asks for when its lines are done (or the first failed). WAIT (ui/unattended.h only): for a person. */
+enum job_file_end { JOB_FILE_RETURN, JOB_FILE_REBOOT, JOB_FILE_POWER_OFF, JOB_FILE_WAIT };
 /*
  * A job file: one command a line; '#' begins a comment line; {date} {time} {serial} {model} in names; `then return`, `then
  * reboot` or `then poweroff` says what follows. All lines are checked (grammar, --yes where data is destroyed,
