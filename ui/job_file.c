@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ui/expand.h"
+
 #define JOB_FILE_LINES_MAX 64
 
 /* One line at a time, without its end; NULL after the last. */
@@ -21,43 +23,11 @@ static const char *next_line(const char **at, const char *end, size_t *length)
     return line;
 }
 
-/* Values become part of a file's name: only what every file system takes. */
-static void make_file_name(char *value)
+static bool session_value(void *context, const char *name, char *value, size_t size)
 {
-    for (; *value; value++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", *value))
-            *value = '_';
-}
+    struct session *session = context;
 
-/* Copies a line and puts values in place of {NAME}. */
-static int expand(struct session *session, const char *line, size_t length, char *to, size_t size, struct error *error)
-{
-    size_t used = 0;
-
-    for (size_t i = 0; i < length; i++) {
-        char value[64] = {line[i], 0};
-        const char *close = line[i] == '{' ? memchr(line + i, '}', length - i) : NULL;
-        if (close) {
-            char name[32];
-            size_t name_length = (size_t)(close - line) - i - 1;
-            if (name_length >= sizeof(name))
-                name_length = sizeof(name) - 1;
-            memcpy(name, line + i + 1, name_length);
-            name[name_length] = 0;
-            if (!session->ops->variable || !session->ops->variable(session, name, value, sizeof(value)) || !*value)
-                return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK,
-                                 "{%s} has no value on this machine", name);
-            make_file_name(value);
-            i = (size_t)(close - line);
-        }
-        size_t value_length = strlen(value);
-        if (used + value_length + 1 > size)
-            return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK, "the line is too long");
-        memcpy(to + used, value, value_length);
-        used += value_length;
-    }
-    to[used] = 0;
-    return 0;
+    return session->ops->variable && session->ops->variable(session, name, value, size);
 }
 
 static bool is_end_line(const char *text, enum job_file_end *end)
@@ -90,7 +60,7 @@ static int read_line(struct session *session, const char *line, size_t length, s
     *kind = LINE_EMPTY;
     if (!length || *line == '#')
         return 0;
-    int status = expand(session, line, length, text, size, error);
+    int status = expand_names(line, length, session_value, session, text, size, error);
     if (status)
         return status;
     *kind = LINE_END;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ui/record.h"
+
 static const enum job_kind job_kinds[] = {
     [COMMAND_CAPTURE] = JOB_CAPTURE,
     [COMMAND_RESTORE] = JOB_RESTORE,
@@ -94,6 +96,8 @@ int session_work_plan(struct session *session, const struct command *command, st
     if (!status)
         status = job_plan(session->loop, &work->request, &work->plan, error);
     work->planned = !status;
+    if (!status)
+        record_plan(session, &work->plan);
     return status;
 }
 
@@ -102,6 +106,7 @@ enum exit_code session_work_run(struct session *session, struct session_work *wo
 {
     memset(result, 0, sizeof(*result));
     job_run(session->loop, &work->plan, listener, result);
+    record_result(session, &work->plan, result);
     /* A disk that is not what the image says is an answer of verify, not a failure of a device. */
     if (work->plan.kind == JOB_VERIFY && result->status == -ERROR_MISMATCH)
         return EXIT_CODE_DIFFERS;

@@ -4,12 +4,15 @@
 #include <string.h>
 
 #include "ui/message.h"
+#include "ui/record.h"
+#include "ui/unattended.h"
 
 void session_error(struct session *session, bool json, const struct error *error)
 {
     char text[SENTENCE_MAX];
 
     error_sentence(error, text);
+    record_message(session, "error", text);
     if (json) {
         struct json writer = {session->out, false};
         json_begin_object(&writer, NULL);
@@ -35,6 +38,7 @@ void message_print(struct session *session, bool json, const struct message *mes
     char text[SENTENCE_MAX];
 
     message_sentence(message, text);
+    record_message(session, message->level == MESSAGE_INFO ? "note" : levels[message->level], text);
     if (json) {
         struct json writer = {session->out, false};
         json_begin_object(&writer, NULL);
@@ -90,6 +94,8 @@ enum exit_code session_run(struct session *session, struct command *command)
         return session_info(session, command);
     case COMMAND_MEASURE:
         return session_measure(session, command);
+    case COMMAND_JOB:
+        return session_unattended(session, command);
     default:
         return session_job(session, command);
     }

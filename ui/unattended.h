@@ -60,6 +60,13 @@ struct job_view {
  */
 enum exit_code unattended_run(struct session *session, const char *file_name, bool elsewhere, const char *text,
                               size_t size, struct job_view *view, enum job_file_end *end);
+/* Its steps, for those who want to know and do nothing (`job check`). close() also after an open() that failed. */
+int unattended_open(struct session *session, const char *file_name, const char *text, size_t size, struct job_run *run,
+                    struct error *error);
+void unattended_close(struct session *session, struct job_run *run);
+/* described: run->facts are another machine's, and neither disks nor images are looked at. */
+int unattended_decide(struct session *session, struct job_run *run, bool described, struct error *error);
+enum exit_code unattended_command(struct session *session, struct job_run *run, bool dry_run);
 /* The view as text on session->status. */
 struct job_text_view {
     struct job_view view; /* first */
