@@ -200,6 +200,20 @@ static void wait_for_key(struct machine *machine, EFI_INPUT_KEY *key)
             machine->firmware->boot->Stall(1000);
 }
 
+bool machine_wait_key(struct machine *machine, uint64_t nanoseconds)
+{
+    uint64_t deadline = deadline_after(machine->platform, nanoseconds);
+    EFI_INPUT_KEY key;
+
+    while (!firmware_read_key(machine->firmware, &key, 0)) {
+        if (platform_now(machine->platform) >= deadline)
+            return false;
+        if (!loop_step(&machine->loop))
+            machine->firmware->boot->Stall(1000);
+    }
+    return true;
+}
+
 bool machine_read_line(struct machine *machine, char *line, size_t size)
 {
     size_t used = 0;

@@ -14,9 +14,11 @@
 #include "core/filesystem.h"
 #include "core/partition.h"
 #include "ui/session.h"
+#include "ui/unattended.h"
 #include "version.h"
 
 #define JOB_FILE "\\EIDOLON\\JOB.TXT"
+#define JOB_RULES "\\EIDOLON\\JOB.INI"
 
 /* What the session's operations need beside it. */
 struct machine_session {
@@ -206,6 +208,31 @@ static bool variable(struct session *session, const char *name, char *value, siz
     return true;
 }
 
+static void machine_facts(struct session *session, struct machine_facts *facts)
+{
+    struct machine *machine = machine_of(session);
+    const struct {
+        const char *what;
+        char *value;
+        size_t size;
+    } texts[] = {
+        {"vendor", facts->vendor, sizeof(facts->vendor)}, {"model", facts->model, sizeof(facts->model)},
+        {"serial", facts->serial, sizeof(facts->serial)}, {"asset tag", facts->asset_tag, sizeof(facts->asset_tag)},
+        {"board", facts->board, sizeof(facts->board)},    {"firmware", facts->firmware, sizeof(facts->firmware)},
+        {"uuid", facts->uuid, sizeof(facts->uuid)}};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (!machine_system_text(machine, texts[i].what, texts[i].value, texts[i].size))
+            texts[i].value[0] = 0;
+    facts->memory = machine_memory(machine);
+    facts->mac_count = machine_network_addresses(machine, facts->macs, FACT_MACS_MAX);
+}
+
+static bool wait_key(struct session *session, uint64_t nanoseconds)
+{
+    return machine_wait_key(machine_of(session), nanoseconds);
+}
+
 static void note(struct session *session, const char *line)
 {
     platform_log(machine_of(session)->platform, LOG_INFO, "%s", line);
@@ -223,6 +250,8 @@ static const struct session_ops machine_session_ops = {
     .use_firmware = use_firmware,
     .confirm = confirm,
     .variable = variable,
+    .machine_facts = machine_facts,
+    .wait_key = wait_key,
     .note = note,
 };
 
@@ -313,6 +342,72 @@ static enum exit_code run_job_file(struct machine_session *ours, char *text, siz
     return code;
 }
 
+/* A key from the firmware's boot menu must not stop the count-down. */
+static void forget_keys(struct machine *machine)
+{
+    machine_reset_cancel(machine);
+    while (machine_wait_key(machine, 0))
+        ;
+}
+
+static enum exit_code run_rules(struct machine_session *ours, const char *name, bool elsewhere, const char *text,
+                                size_t size, bool *stay)
+{
+    static const enum machine_end ends[] = {[JOB_FILE_RETURN] = END_RETURN,
+                                            [JOB_FILE_REBOOT] = END_REBOOT,
+                                            [JOB_FILE_POWER_OFF] = END_POWER_OFF,
+                                            [JOB_FILE_WAIT] = END_RETURN};
+    enum job_file_end end = JOB_FILE_WAIT;
+    struct job_text_view view;
+
+    forget_keys(ours->machine);
+    job_text_view_init(&view, &ours->session);
+    ours->unattended = true;
+    enum exit_code code = unattended_run(&ours->session, name, elsewhere, text, size, &view.view, &end);
+    ours->unattended = false;
+    ours->machine->end = ends[end];
+    *stay = end == JOB_FILE_WAIT;
+    platform_log(ours->machine->platform, LOG_INFO, "job file %s ended, exit code %d", name, (int)code);
+    return code;
+}
+
+/* A file of the stick; false: it is not there. One that cannot be read is said, and is there. */
+static bool read_job(struct machine_session *ours, const char *path, char **text, size_t *size)
+{
+    int status = machine_boot_file(ours->machine, path, text, size);
+
+    if (status && status != -ERROR_NOT_FOUND)
+        output_print(ours->session.status, "stick:%s cannot be read (%s).\n", path,
+                     error_code_name((enum error_code) - status));
+    return status != -ERROR_NOT_FOUND;
+}
+
+/* What is to be done unattended; false: nothing. *stay: a person is waited for. */
+static bool run_jobs(struct machine_session *ours, enum exit_code *code, bool *stay)
+{
+    struct platform *platform = ours->machine->platform;
+    char *lines = NULL, *rules = NULL;
+    size_t lines_size = 0, rules_size = 0;
+    bool has_lines = read_job(ours, JOB_FILE, &lines, &lines_size);
+    bool has_rules = read_job(ours, JOB_RULES, &rules, &rules_size);
+
+    *code = EXIT_CODE_OTHER;
+    *stay = true;
+    if (has_lines && has_rules) {
+        output_print(ours->session.status,
+                     "There are two job files on the stick, " JOB_FILE " and " JOB_RULES ". Neither is run.\n");
+        *code = EXIT_CODE_USAGE;
+    } else if (lines) {
+        *code = run_job_file(ours, lines, lines_size);
+        *stay = false;
+    } else if (rules) {
+        *code = run_rules(ours, "stick:" JOB_RULES, false, rules, rules_size, stay);
+    }
+    platform_release(platform, lines);
+    platform_release(platform, rules);
+    return has_lines || has_rules;
+}
+
 /* true: leave. */
 static bool obey_prompt(struct machine *machine, const char *line)
 {
@@ -327,10 +422,10 @@ static bool obey_prompt(struct machine *machine, const char *line)
     return true;
 }
 
-static enum exit_code prompt(struct machine_session *ours)
+/* code: what is returned when no command is given. */
+static enum exit_code prompt(struct machine_session *ours, enum exit_code code)
 {
-    char line[MACHINE_LINE_MAX] = "list";
-    enum exit_code code = run_line(ours, line);
+    char line[MACHINE_LINE_MAX];
 
     output_print(ours->session.out,
                  "\nType a command: list, capture, restore, clone, verify, info; help explains them.\n"
@@ -350,13 +445,26 @@ static enum exit_code prompt(struct machine_session *ours)
     }
 }
 
+static enum exit_code run_machine(struct machine_session *ours)
+{
+    enum exit_code code = EXIT_CODE_DONE;
+    char list[] = "list";
+    bool stay = true;
+
+    if (ours->machine->command[strspn(ours->machine->command, " \t")])
+        return run_line(ours, ours->machine->command);
+    /* What became of a job stays on the screen. */
+    if (!run_jobs(ours, &code, &stay))
+        code = run_line(ours, list);
+    machine_save_log(ours->machine);
+    return stay ? prompt(ours, code) : code;
+}
+
 int machine_run(struct machine *machine)
 {
     struct machine_output console = {.output = {.write = write_console, .is_terminal = true}, .machine = machine};
     struct machine_session ours = {.machine = machine};
     enum exit_code code;
-    char *job = NULL;
-    size_t job_size = 0;
 
     console.output.columns = machine_columns(machine);
     console.output.is_terminal = !machine->emulator_exit; /* a log has no use for lines drawn over */
@@ -371,14 +479,7 @@ int machine_run(struct machine *machine)
     platform_log(machine->platform, LOG_INFO, "eidolon %s, %u processors", EIDOLON_VERSION,
                  machine->platform->processors);
     machine_take_words(machine, machine->command);
-    if (machine->command[strspn(machine->command, " \t")]) {
-        code = run_line(&ours, machine->command);
-    } else if (machine_boot_file(machine, JOB_FILE, &job, &job_size) == 0) {
-        code = run_job_file(&ours, job, job_size);
-        platform_release(machine->platform, job);
-    } else {
-        code = prompt(&ours);
-    }
+    code = run_machine(&ours);
     machine_save_log(machine);
     return (int)code;
 }

@@ -50,6 +50,8 @@ void machine_write(struct machine *machine, const char *text, size_t size);
 unsigned machine_columns(struct machine *machine);
 /* Reads a line with echo, without its end; false when ESC was pressed. */
 bool machine_read_line(struct machine *machine, char *line, size_t size);
+/* Was a key pressed within this time? It is taken. Disks and keyboards come and go meanwhile. */
+bool machine_wait_key(struct machine *machine, uint64_t nanoseconds);
 /* Forgets an ESC that ended the last job. */
 void machine_reset_cancel(struct machine *machine);
 
@@ -167,8 +169,16 @@ struct machine_events *machine_events_start(struct machine *machine, struct bloc
 void machine_events_stop(struct machine_events *events, unsigned *calls, unsigned *failures);
 
 /* --- the rest --- */
-/* "serial" or "model" of the machine from SMBIOS (efi_smbios.c). false: not known. */
+/*
+ * "serial", "model", "vendor", "board", "asset tag", "uuid" of the machine, or the version of its "firmware", from SMBIOS (efi_smbios.c).
+ * false: not known.
+ */
 bool machine_system_text(struct machine *machine, const char *what, char *value, size_t size);
+/* Bytes of memory that are plugged in, by SMBIOS; 0: not known. */
+uint64_t machine_memory(struct machine *machine);
+/* Addresses of the network cards that the firmware has started, as "52:54:00:12:34:56" (efi_network.c). Returns how many. */
+#define MAC_TEXT 18
+unsigned machine_network_addresses(struct machine *machine, char (*macs)[MAC_TEXT], unsigned most);
 /* Ends everything at once after a bug, with a message; does not return (efi_main.c). */
 _Noreturn void machine_panic(const char *message);
 /* Exit codes go to the emulator's port when a test asks for that (efi_emulator.c). */

@@ -11,6 +11,7 @@
 #include "core/library.h"
 #include "tools/posix_volumes.h"
 #include "tools/screens.h"
+#include "ui/machine_facts.h"
 #include "ui/session.h"
 #include "version.h"
 
@@ -155,17 +156,19 @@ static bool variable(struct session *session, const char *name, char *value, siz
         return strftime(value, size, "%Y-%m-%d", &parts) > 0;
     if (strcmp(name, "time") == 0)
         return strftime(value, size, "%H%M%S", &parts) > 0;
-    const char *attribute = strcmp(name, "serial") == 0  ? "/sys/class/dmi/id/product_serial"
-                            : strcmp(name, "model") == 0 ? "/sys/class/dmi/id/product_name"
-                                                         : NULL;
-    FILE *file = attribute ? fopen(attribute, "r") : NULL;
-    if (!file)
-        return false;
-    bool found = fgets(value, (int)size, file) != NULL;
-    fclose(file);
-    if (found)
-        value[strcspn(value, "\n")] = 0;
-    return found && value[0];
+    return posix_system_text(name, value, size);
+}
+
+static void machine_facts(struct session *session, struct machine_facts *facts)
+{
+    (void)session;
+    posix_machine_facts(facts);
+}
+
+static bool wait_key(struct session *session, uint64_t nanoseconds)
+{
+    (void)session;
+    return posix_wait_key(nanoseconds);
 }
 
 static const struct session_ops host_session_ops = {
@@ -177,6 +180,8 @@ static const struct session_ops host_session_ops = {
     .list_files = list_files,
     .confirm = confirm,
     .variable = variable,
+    .machine_facts = machine_facts,
+    .wait_key = wait_key,
 };
 
 static void close_all(struct block_registry *registry)

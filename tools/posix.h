@@ -75,6 +75,8 @@ int posix_store_open(struct loop *loop, const char *path, bool write, struct str
 /* --- the system's disks (posix_disks.c) --- */
 /* Opens every disk of the system that is not yet in the registry, read-only. Those that cannot be opened are logged. */
 int posix_disks_find(struct loop *loop, struct block_registry *registry, struct error *error);
+/* Reads a small file of sysfs, trimmed; empty when it is not there. */
+void posix_attribute(const char *folder, const char *name, char *text, size_t size);
 /* Fills model, serial, bus and the stable name of a block special file from sysfs. */
 void posix_disk_describe(struct block_device *device, const struct stat *status);
 /* The disk of a block special file, and which partition of it this is (0: the disk itself). */
@@ -84,5 +86,14 @@ unsigned posix_disk_of_partition(const struct stat *status, struct stat *disk);
  * and the place in words.
  */
 bool posix_disk_in_use(const struct stat *status, unsigned partition, char *where, size_t size);
+
+/* --- this PC (posix_facts.c) --- */
+struct machine_facts;
+/* "serial", "model", "vendor", "board", "asset tag", "uuid", "firmware" of /sys/class/dmi; some are root's alone. false: not known. */
+bool posix_system_text(const char *what, char *value, size_t size);
+/* Without disks. */
+void posix_machine_facts(struct machine_facts *facts);
+/* Was a key pressed on the terminal within this time? Without a terminal the time is waited out. */
+bool posix_wait_key(uint64_t nanoseconds);
 
 #endif

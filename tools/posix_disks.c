@@ -9,8 +9,7 @@
 
 #include "tools/posix.h"
 
-/* Reads a small file of sysfs, trimmed; empty when it is not there. */
-static void read_attribute(const char *folder, const char *name, char *text, size_t size)
+void posix_attribute(const char *folder, const char *name, char *text, size_t size)
 {
     char path[PATH_MAX], raw[128] = "";
     size_t length = 0;
@@ -67,7 +66,7 @@ void posix_disk_describe(struct block_device *device, const struct stat *status)
     snprintf(folder, sizeof(folder), "/sys/dev/block/%u:%u", major(status->st_rdev), minor(status->st_rdev));
     if (!realpath(folder, real_path))
         return;
-    read_attribute(real_path, "partition", text, sizeof(text));
+    posix_attribute(real_path, "partition", text, sizeof(text));
     bool is_partition = text[0] != 0;
     if (is_partition) {
         char *slash = strrchr(real_path, '/');
@@ -75,16 +74,16 @@ void posix_disk_describe(struct block_device *device, const struct stat *status)
             *slash = 0;
     }
     const char *bus = bus_of(device, real_path);
-    read_attribute(real_path, "device/model", device->model, sizeof(device->model));
-    read_attribute(real_path, "device/serial", device->serial, sizeof(device->serial));
+    posix_attribute(real_path, "device/model", device->model, sizeof(device->model));
+    posix_attribute(real_path, "device/serial", device->serial, sizeof(device->serial));
     if (!device->serial[0])
-        read_attribute(real_path, "serial", device->serial, sizeof(device->serial));
+        posix_attribute(real_path, "serial", device->serial, sizeof(device->serial));
     if (!device->serial[0])
         read_scsi_serial(real_path, device->serial, sizeof(device->serial));
-    read_attribute(real_path, "device/firmware_rev", device->firmware, sizeof(device->firmware));
-    read_attribute(real_path, "queue/rotational", text, sizeof(text));
+    posix_attribute(real_path, "device/firmware_rev", device->firmware, sizeof(device->firmware));
+    posix_attribute(real_path, "queue/rotational", text, sizeof(text));
     device->rotational = text[0] == '1';
-    read_attribute(real_path, "removable", text, sizeof(text));
+    posix_attribute(real_path, "removable", text, sizeof(text));
     device->removable = text[0] == '1';
     if (device->serial[0] && !is_partition)
         snprintf(device->name, sizeof(device->name), "%s:%s", bus, device->serial);
@@ -121,7 +120,7 @@ static bool is_disk(const char *name)
         if (strncmp(name, not_disks[i], strlen(not_disks[i])) == 0)
             return false;
     snprintf(folder, sizeof(folder), "/sys/block/%s", name);
-    read_attribute(folder, "size", text, sizeof(text));
+    posix_attribute(folder, "size", text, sizeof(text));
     return text[0] && strcmp(text, "0") != 0;
 }
 
@@ -243,7 +242,7 @@ static bool folder_in_use(const char *folder, char *where, size_t size)
     unsigned major_number, minor_number;
     const char *name = strrchr(folder, '/');
 
-    read_attribute(folder, "dev", numbers, sizeof(numbers));
+    posix_attribute(folder, "dev", numbers, sizeof(numbers));
     if (sscanf(numbers, "%u:%u", &major_number, &minor_number) != 2)
         return false;
     name = name ? name + 1 : folder;
@@ -264,7 +263,7 @@ static bool block_in_use(const char *folder, unsigned partition, char *where, si
     for (struct dirent *entry; children && !found && (entry = readdir(children));) {
         if (snprintf(path, sizeof(path), "%s/%s", real_path, entry->d_name) >= (int)sizeof(path))
             continue;
-        read_attribute(path, "partition", text, sizeof(text));
+        posix_attribute(path, "partition", text, sizeof(text));
         if (entry->d_name[0] != '.' && text[0] && (!partition || partition == (unsigned)atoi(text)))
             found = folder_in_use(path, where, size);
     }
@@ -280,7 +279,7 @@ static bool node_in_use(const char *folder, const struct posix_place *ours, char
     unsigned major_number, minor_number;
     struct posix_place theirs;
 
-    read_attribute(folder, "dev", numbers, sizeof(numbers));
+    posix_attribute(folder, "dev", numbers, sizeof(numbers));
     if (sscanf(numbers, "%u:%u", &major_number, &minor_number) != 2)
         return false;
     struct stat status = {.st_mode = S_IFBLK, .st_rdev = makedev(major_number, minor_number)};
@@ -300,7 +299,7 @@ static bool loop_in_use(const struct posix_place *ours, const char *loop, unsign
     for (struct dirent *entry; children && !found && (entry = readdir(children));) {
         if (snprintf(child, sizeof(child), "%s/%s", folder, entry->d_name) >= (int)sizeof(child))
             continue;
-        read_attribute(child, "partition", text, sizeof(text));
+        posix_attribute(child, "partition", text, sizeof(text));
         if (entry->d_name[0] != '.' && text[0] && (!partition || partition == (unsigned)atoi(text)))
             found = node_in_use(child, ours, where, size);
     }

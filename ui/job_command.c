@@ -15,11 +15,16 @@ static struct output *status_of(struct job_view *view)
 static void print_decision(struct output *output, const struct job_run *run)
 {
     const struct job_decision *decision = run->decision;
+    char size[SIZE_TEXT_MAX];
 
     for (unsigned i = 0; i < decision->reason_count; i++)
         output_print(output, "Rule \"%s\" (line %u) %s: %s.\n", run->rules->rules[i].name, run->rules->rules[i].line,
                      decision->rule == &run->rules->rules[i] ? "is this machine's" : "is not this machine's",
                      decision->reasons[i]);
+    if (decision->disk)
+        output_print(output, "Disk: %s, %s, %s%s\n", decision->disk->name, decision->disk->model,
+                     size_text(decision->disk->bytes, size),
+                     decision->rule->action == ACTION_RESTORE ? ". What it holds will be destroyed." : ".");
     if (*decision->command)
         output_print(output, "Command: %s\n", decision->command);
     if (decision->rule)

@@ -8,7 +8,7 @@
 
 const char *job_state_name(enum job_state state)
 {
-    static const char *const names[] = {"begun",   "no rule matched", "nothing to do", "already done",
+    static const char *const names[] = {"decided", "no rule matched", "nothing to do", "already done",
                                         "stopped", "refused",         "done",          "failed"};
 
     return names[state];
@@ -63,13 +63,14 @@ static void print_time(struct output *output, const char *what, const struct job
 static void print_outcome(struct output *output, const struct job_run *run)
 {
     const struct session_record *record = &run->record;
+    const struct fact_disk *disk = run->decision->disk;
     char size[SIZE_TEXT_MAX], time[TIME_TEXT_MAX];
 
-    if (*record->disk)
-        output_print(output, "Disk:      %s, %s, serial %s, %" PRIu64 " bytes (%s)\n", record->disk, record->disk_model,
-                     record->disk_serial, record->disk_bytes, size_text(record->disk_bytes, size));
-    if (*record->image)
-        output_print(output, "Image:     %s\n", record->image);
+    if (disk)
+        output_print(output, "Disk:      %s, %s, serial %s, %" PRIu64 " bytes (%s)\n", disk->name, disk->model,
+                     disk->serial, disk->bytes, size_text(disk->bytes, size));
+    if (*run->decision->image)
+        output_print(output, "Image:     %s\n", run->decision->image);
     if (!record->ran)
         return;
     output_print(output, "Root hash: ");
@@ -147,16 +148,19 @@ static void json_messages(struct json *json, const struct text_output *messages)
     json_end_array(json);
 }
 
-static void json_outcome(struct json *json, const struct session_record *record)
+static void json_outcome(struct json *json, const struct job_run *run)
 {
+    const struct session_record *record = &run->record;
+    const struct fact_disk *disk = run->decision->disk;
+
     json_begin_object(json, "disk");
-    json_text(json, "name", record->disk);
-    json_text(json, "model", record->disk_model);
-    json_text(json, "serial", record->disk_serial);
-    json_number(json, "bytes", record->disk_bytes);
+    json_text(json, "name", disk ? disk->name : "");
+    json_text(json, "model", disk ? disk->model : "");
+    json_text(json, "serial", disk ? disk->serial : "");
+    json_number(json, "bytes", disk ? disk->bytes : 0);
     json_end_object(json);
     json_begin_object(json, "image");
-    json_text(json, "name", record->image);
+    json_text(json, "name", run->decision->image);
     if (record->ran)
         json_bytes(json, "root", record->root, IMAGE_HASH_SIZE);
     json_number(json, "stored_bytes", record->stored_bytes);
@@ -197,7 +201,8 @@ void report_json(struct output *output, const struct session *session, const str
     }
     json_end_array(&json);
     json_text(&json, "command", decision->command);
-    json_outcome(&json, &run->record);
+    json_text(&json, "then", decision->rule ? job_then_name(decision->rule->then) : "");
+    json_outcome(&json, run);
     json_messages(&json, &run->record.messages);
     json_begin_object(&json, "machine");
     machine_facts_json(&json, run->facts);

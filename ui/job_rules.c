@@ -9,6 +9,7 @@
 int job_rule_command(const struct job_rule *rule, const char *image, const char *disk, char *line, size_t size,
                      struct error *error)
 {
+    const char *space = *rule->options ? " " : "";
     char end[BLOCK_NAME_MAX + 16] = "";
     int length;
 
@@ -17,10 +18,10 @@ int job_rule_command(const struct job_rule *rule, const char *image, const char 
     else
         snprintf(end, sizeof(end), "%s", disk);
     if (rule->action == ACTION_CAPTURE)
-        length = snprintf(line, size, "capture %s \"%s\" --yes %s", end, image, rule->options);
+        length = snprintf(line, size, "capture %s \"%s\" --yes%s%s", end, image, space, rule->options);
     else
-        length =
-            snprintf(line, size, "%s \"%s\" %s --yes %s", job_action_name(rule->action), image, end, rule->options);
+        length = snprintf(line, size, "%s \"%s\" %s%s--yes%s%s", job_action_name(rule->action), image, end,
+                          *end ? " " : "", space, rule->options);
     if (length < 0 || (size_t)length >= size)
         return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK,
                          "the command of rule \"%.60s\" is too long", rule->name);

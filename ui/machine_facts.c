@@ -106,7 +106,12 @@ bool fact_disk_is_internal(const struct fact_disk *disk)
 
 static void set_bus(struct fact_disk *disk)
 {
-    snprintf(disk->bus, sizeof(disk->bus), "%.*s", (int)strcspn(disk->name, ":"), disk->name);
+    size_t length = strcspn(disk->name, ":");
+
+    if (length >= sizeof(disk->bus))
+        length = sizeof(disk->bus) - 1;
+    memcpy(disk->bus, disk->name, length);
+    disk->bus[length] = 0;
 }
 
 /* --- this machine --- */

@@ -23,20 +23,9 @@ void record_plan(struct session *session, const struct plan *plan)
 
     if (!record)
         return;
-    const struct job_end *disk = plan->request.target.disk ? &plan->request.target : &plan->request.source;
-    const struct stream_store *store =
-        plan->request.source.store ? plan->request.source.store : plan->request.target.store;
     record->planned = true;
     record->source_bytes = plan->source_bytes;
     record->used_bytes = plan->used_bytes;
-    if (disk->disk) {
-        snprintf(record->disk, sizeof(record->disk), "%s", disk->disk->name);
-        snprintf(record->disk_model, sizeof(record->disk_model), "%s", disk->disk->model);
-        snprintf(record->disk_serial, sizeof(record->disk_serial), "%s", disk->disk->serial);
-        record->disk_bytes = block_device_bytes(disk->disk);
-    }
-    if (store)
-        snprintf(record->image, sizeof(record->image), "%s", store->name);
 }
 
 void record_result(struct session *session, const struct plan *plan, const struct job_result *result)

@@ -13,9 +13,6 @@ struct session;
 
 struct session_record {
     bool planned, ran; /* there was a plan; it was carried out (or tried) */
-    char disk[BLOCK_NAME_MAX], disk_model[BLOCK_TEXT_MAX], disk_serial[BLOCK_TEXT_MAX];
-    uint64_t disk_bytes;
-    char image[ERROR_DEVICE_MAX];
     uint64_t source_bytes, used_bytes;
     /* Valid when ran. */
     bool verified; /* read back, and it matched */
