@@ -138,9 +138,9 @@ static bool disk_fits(const struct job_rule *rule, const struct fact_disk *disk,
         return false;
     if (rule->choice == CHOOSE_MODEL)
         return job_pattern_matches(rule->disk_pattern, disk->model) && *disk->model;
-    if (rule->kind == KIND_INTERNAL)
-        return fact_disk_is_internal(disk);
-    return strcmp(disk->bus, buses[rule->kind]) == 0;
+    if (rule->kind != KIND_USB && !fact_disk_is_internal(disk))
+        return false;
+    return rule->kind == KIND_INTERNAL || strcmp(disk->bus, buses[rule->kind]) == 0;
 }
 
 static bool is_better(const struct job_rule *rule, const struct fact_disk *disk, const struct fact_disk *best)

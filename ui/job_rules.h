@@ -52,7 +52,7 @@ enum job_action { ACTION_NOTHING, ACTION_RESTORE, ACTION_CAPTURE, ACTION_VERIFY 
 const char *job_action_name(enum job_action action);
 
 enum disk_choice { CHOOSE_ONLY, CHOOSE_BIGGEST, CHOOSE_SMALLEST, CHOOSE_SERIAL, CHOOSE_MODEL };
-enum disk_kind { KIND_INTERNAL, KIND_NVME, KIND_SATA, KIND_USB };
+enum disk_kind { KIND_INTERNAL, KIND_NVME, KIND_SATA, KIND_USB }; /* NVMe and SATA: internal ones */
 
 /* What follows when all went well. */
 enum job_then {

@@ -126,6 +126,8 @@ static void check(struct session *session, struct job_run *run)
         return;
     if (!run->decision->rule->again && report_mark_find(session, run, &done, &error) != 0) {
         refuse(session, run, &error);
+        if (error.code != ERROR_UNSUPPORTED) /* the folder cannot be reached */
+            run->code = EXIT_CODE_NO_REPORT;
         return;
     }
     if (done) {

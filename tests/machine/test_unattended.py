@@ -211,15 +211,15 @@ def test_two_disks_that_fit_are_refused():
 
 
 def test_a_missing_image_is_refused():
-    refused(RULES.replace("{model}", "no-such"), 6, "refused", "no-such.eid")
+    refused(RULES.replace("{model}", "no-such"), 2, "refused", "no-such.eid")
 
 
 def test_a_mistake_in_any_rule_stops_all():
-    refused(RULES.replace("smallest sata", "smallest"), 2, None, "job file stick:\\EIDOLON\\JOB.INI:", "line 16: disk is:")
+    refused(RULES.replace("smallest sata", "smallest"), 2, None, "job file stick:\\EIDOLON\\JOB.INI:", "line 17: disk is:")
 
 
 def test_two_job_files_are_one_too_many():
-    with lab(RULES) as (stick, _, __), pc(stick, "PC-17", ) as m:
+    with lab(RULES) as (stick, _, __), pc(stick, "PC-17") as m:
         lines = os.path.join(m.disks, "lines")
         with open(lines, "w") as file:
             file.write("list\n")
