@@ -9,18 +9,13 @@ struct reader {
     char section[INI_LINE_MAX + 1], name[INI_LINE_MAX + 1];
 };
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 /* Cuts blanks off both ends, in place. */
 static char *trim(char *text)
 {
-    while (is_blank(*text))
+    while (*text == ' ')
         text++;
     char *end = text + strlen(text);
-    while (end > text && is_blank(end[-1]))
+    while (end > text && end[-1] == ' ')
         end--;
     *end = 0;
     return text;
@@ -32,9 +27,9 @@ static void fold(char *text)
     char *to = text;
 
     for (; *text; text++) {
-        if (is_blank(*text) && is_blank(text[1]))
+        if (*text == ' ' && text[1] == ' ')
             continue;
-        *to++ = is_blank(*text) ? ' ' : *text >= 'A' && *text <= 'Z' ? (char)(*text + 32) : *text;
+        *to++ = *text >= 'A' && *text <= 'Z' ? (char)(*text + 32) : *text;
     }
     *to = 0;
 }
@@ -72,7 +67,7 @@ static int check_letters(const char *line, size_t length, unsigned number, struc
 static void cut_comment(char *line)
 {
     for (char *at = line; *at; at++) {
-        if ((*at == ';' || *at == '#') && (at == line || is_blank(at[-1]))) {
+        if ((*at == ';' || *at == '#') && (at == line || at[-1] == ' ')) {
             *at = 0;
             return;
         }
@@ -140,6 +135,8 @@ static int read_line(struct reader *reader, const char *text, size_t length,
         return status;
     memcpy(buffer, text, length);
     buffer[length] = 0;
+    for (char *tab = buffer; (tab = strchr(tab, '\t'));)
+        *tab = ' ';
     cut_comment(buffer);
     line = trim(buffer);
     if (!*line)

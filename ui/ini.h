@@ -8,7 +8,7 @@
  *     key = value        ; a comment behind a blank
  *
  * UTF-8, with or without a byte order mark; line ends of either kind. Letter case and the number of blanks do not count in sections and
- * keys. Values are taken as they stand, blanks around them cut off: quotation marks are refused, so that nobody wonders whether they
+ * keys. Tabs are blanks. Values are taken as they stand, blanks around them cut off: quotation marks are refused, so that nobody wonders whether they
  * belong to the value. No values over several lines.
  */
 #ifndef UI_INI_H

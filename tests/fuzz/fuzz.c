@@ -16,6 +16,7 @@ static const struct fuzz_target targets[] = {
     {"ntfs", FUZZ_DISK, fuzz_ntfs},
     {"swap_recognise", FUZZ_DISK, fuzz_swap_recognise},
     {"command", FUZZ_BYTES, fuzz_command},
+    {"job", FUZZ_BYTES, fuzz_job},
     {"usb", FUZZ_BYTES, fuzz_usb},
 };
 

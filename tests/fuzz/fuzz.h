@@ -31,6 +31,7 @@ void fuzz_ext(const uint8_t *data, size_t size);
 void fuzz_ntfs(const uint8_t *data, size_t size);
 void fuzz_swap_recognise(const uint8_t *data, size_t size);
 void fuzz_command(const uint8_t *data, size_t size);
+void fuzz_job(const uint8_t *data, size_t size);
 void fuzz_usb(const uint8_t *data, size_t size);
 /* Set by a target when the product's strictest reader took the input for whole; shows that a target reaches what it is for. */
 extern bool fuzz_accepted;

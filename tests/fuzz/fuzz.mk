@@ -8,7 +8,7 @@ BUILD ?= build
 PORTS ?= build/ports/asan
 CLANG ?= clang
 OUT := $(BUILD)/fuzz
-TARGETS := image partition fat exfat ext ntfs swap_recognise command usb
+TARGETS := image partition fat exfat ext ntfs swap_recognise command job usb
 
 SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 # What gcc calls __SANITIZE_ADDRESS__ tells the core to announce its fibers' stacks.

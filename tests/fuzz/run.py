@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-TARGETS = "image partition fat exfat ext ntfs swap_recognise command usb".split()
+TARGETS = "image partition fat exfat ext ntfs swap_recognise command job usb".split()
 HERE = os.path.dirname(os.path.relpath(os.path.abspath(__file__)))
 FUZZ = os.path.join(os.environ.get("BUILD", "build"), "fuzz")
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))

@@ -284,6 +284,25 @@ class Maker:
                 file.write('"%s"\n' % word)
 
 
+    # --- rules for unattended work ---
+
+    def job(self):
+        rules = (b"[job]\ncountdown = 5 ; seconds\nreport = stick:\\R\ntitle = night\n[rule \"a\"]\nwhen serial = PC-2*, X?\nwhen model = Opti*\n"
+                 b"when vendor = Dell*\nwhen uuid = 4c*\nwhen board = *\nwhen asset tag = *\nwhen mac = 52:*\nwhen memory = 1G..9G\n"
+                 b"when disk size = 1G..\nwhen disk model = S*\ndo = restore\nimage = M:\\{serial}-{mac}.eid\ndisk = only internal disk\n"
+                 b"partition = 2\noptions = --discard\nerase = yes\nagain = no\nthen = reboot\n[rule \"b\"]\ndo = nothing\n")
+        short = b"[job]\n[rule \"a\"]\ndo = capture\nimage = a{date}\ndisk = biggest nvme\n[rule \"b\"]\ndo = verify\nimage = b#1\n"
+        facts = (b"[machine]\nvendor = Dell Inc.\nmodel = OptiPlex 7010\nserial = PC-21\nasset tag = A1\nboard = 0X\nuuid = 4c4c4544-0031\n"
+                 b"mac = 52:54:00:12:34:56\nmemory = 8G\nfirmware = 1.0\n[disk \"nvme:S3X\"]\nmodel = Samsung\nserial = S3X\nsize = 500G\n"
+                 b"[disk \"sata:W\"]\nsize = 1T\nremovable = yes\n[disk \"usb:S\"]\nsize = 16G\nboot stick = yes\n")
+        for name, first in (("whole", rules), ("short", short)):
+            self.store("job", name, struct.pack("<H", len(first)) + first + facts)
+        with open(os.path.join(self.folder, "job.dictionary"), "w") as file:
+            for word in ("[job] [rule [machine] [disk countdown report title when serial model vendor board asset tag uuid mac disk memory size "
+                         "do restore capture verify nothing image only biggest smallest internal nvme sata usb partition options erase again yes "
+                         "no then reboot poweroff return wait {serial} {mac} ..").split():
+                file.write('"%s"\n' % word)
+
     # --- USB descriptors ---
 
     def usb(self):
@@ -315,7 +334,7 @@ def main():
     folder = os.path.abspath(sys.argv[1])
     maker = Maker(folder)
     try:
-        for part in (maker.fat, maker.exfat, maker.ext, maker.ntfs, maker.recognise, maker.partition, maker.command, maker.usb):
+        for part in (maker.fat, maker.exfat, maker.ext, maker.ntfs, maker.recognise, maker.partition, maker.command, maker.job, maker.usb):
             part()
     finally:
         shutil.rmtree(maker.work)

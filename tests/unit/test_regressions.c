@@ -77,7 +77,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         TARGET(image), TARGET(partition),      TARGET(fat),     TARGET(exfat), TARGET(ext),
-        TARGET(ntfs),  TARGET(swap_recognise), TARGET(command), TARGET(usb),
+        TARGET(ntfs),  TARGET(swap_recognise), TARGET(command), TARGET(job),   TARGET(usb),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

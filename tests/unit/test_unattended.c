@@ -26,6 +26,7 @@ static struct stick_file {
     struct memory_store store;
 } files[24];
 static const char *broken; /* writes of files with this in their name fail */
+static const char *lying;  /* reads of these give something else */
 static unsigned key_after; /* the key is pressed in this second of the count-down; 0: never */
 static unsigned seconds, serial_number;
 static bool has_serial;
@@ -65,6 +66,8 @@ static int open_store(struct session *session, const char *name, bool write, str
     struct stick_file *file = strcmp(name, "stick:\\pc.eid") == 0 ? NULL : find_file(name);
     if (file && write && broken && strstr(name, broken))
         file->store.fail_write_at = 0;
+    if (file && !write && lying && strstr(name, lying) && file->store.volumes[0].size)
+        file->store.volumes[0].data[0] ^= 1;
     end->store = file ? &file->store.store : &lab.store.store;
     return 0;
 }
@@ -187,7 +190,7 @@ static int set_up(void **state)
 {
     (void)state;
     memset(files, 0, sizeof(files));
-    broken = NULL;
+    broken = lying = NULL;
     key_after = 0;
     has_serial = true;
     serial_number = 21;
@@ -382,6 +385,12 @@ static void test_reports_that_cannot_be_written(void **state)
     assert_int_equal(run(RULES "then=reboot\n", &end), EXIT_CODE_NO_REPORT);
     assert_non_null(strstr(text, "THE REPORT COULD NOT BE WRITTEN"));
     check_untouched();
+    broken = NULL;
+    lying = "-begun";
+    assert_int_equal(run(RULES "then=reboot\n", &end), EXIT_CODE_NO_REPORT);
+    assert_non_null(strstr(text, "what was read back is not what was written"));
+    check_untouched();
+    lying = NULL;
     broken = ".json";
     assert_int_equal(run(RULES "then=reboot\n", &end), EXIT_CODE_NO_REPORT);
     assert_int_equal(end, JOB_FILE_WAIT);
