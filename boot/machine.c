@@ -18,7 +18,6 @@
 #include "version.h"
 
 #define JOB_FILE "\\EIDOLON\\JOB.TXT"
-#define JOB_RULES "\\EIDOLON\\JOB.INI"
 
 /* What the session's operations need beside it. */
 struct machine_session {
@@ -382,6 +381,26 @@ static bool read_job(struct machine_session *ours, const char *path, char **text
     return status != -ERROR_NOT_FOUND;
 }
 
+/* On other volumes than the stick. false: nothing is there. */
+static bool run_rules_elsewhere(struct machine_session *ours, enum exit_code *code, bool *stay)
+{
+    char name[SESSION_VOLUME_NAME_MAX + 32], *text;
+    struct error error = {0};
+    size_t size;
+
+    int status = unattended_find(&ours->session, name, sizeof(name), &text, &size, &error);
+    if (status == -ERROR_NOT_FOUND)
+        return false;
+    if (status) {
+        session_error(&ours->session, false, &error);
+        *code = exit_code_of(&error);
+        return true;
+    }
+    *code = run_rules(ours, name, true, text, size, stay);
+    platform_release(ours->machine->platform, text);
+    return true;
+}
+
 /* What is to be done unattended; false: nothing. *stay: a person is waited for. */
 static bool run_jobs(struct machine_session *ours, enum exit_code *code, bool *stay)
 {
@@ -389,23 +408,23 @@ static bool run_jobs(struct machine_session *ours, enum exit_code *code, bool *s
     char *lines = NULL, *rules = NULL;
     size_t lines_size = 0, rules_size = 0;
     bool has_lines = read_job(ours, JOB_FILE, &lines, &lines_size);
-    bool has_rules = read_job(ours, JOB_RULES, &rules, &rules_size);
+    bool has_rules = read_job(ours, JOB_RULES_PATH, &rules, &rules_size);
 
     *code = EXIT_CODE_OTHER;
     *stay = true;
     if (has_lines && has_rules) {
         output_print(ours->session.status,
-                     "There are two job files on the stick, " JOB_FILE " and " JOB_RULES ". Neither is run.\n");
+                     "There are two job files on the stick, " JOB_FILE " and " JOB_RULES_PATH ". Neither is run.\n");
         *code = EXIT_CODE_USAGE;
     } else if (lines) {
         *code = run_job_file(ours, lines, lines_size);
         *stay = false;
     } else if (rules) {
-        *code = run_rules(ours, "stick:" JOB_RULES, false, rules, rules_size, stay);
+        *code = run_rules(ours, "stick:" JOB_RULES_PATH, false, rules, rules_size, stay);
     }
     platform_release(platform, lines);
     platform_release(platform, rules);
-    return has_lines || has_rules;
+    return has_lines || has_rules || run_rules_elsewhere(ours, code, stay);
 }
 
 /* true: leave. */

@@ -15,6 +15,7 @@
 
 #define JOB_HASH_SIZE 32
 #define REPORT_NAME_MAX 48
+#define JOB_RULES_PATH "\\EIDOLON\\JOB.INI"
 /* Policy: a file that was not on the boot stick is counted down for at least so many seconds. */
 #define JOB_COUNTDOWN_ELSEWHERE 10
 
@@ -60,6 +61,13 @@ struct job_view {
  */
 enum exit_code unattended_run(struct session *session, const char *file_name, bool elsewhere, const char *text,
                               size_t size, struct job_view *view, enum job_file_end *end);
+/*
+ * Looks for JOB_RULES_PATH on all volumes but the boot stick and those that systems keep for themselves. 0: *name and *text
+ * (platform_allocate()d) are those of the only one. -ERROR_NOT_FOUND: there is none. -ERROR_AMBIGUOUS: several, which are named. Others: there
+ * is one that cannot be used, or the volumes cannot be listed.
+ */
+int unattended_find(struct session *session, char *name, size_t name_size, char **text, size_t *size,
+                    struct error *error);
 /* Its steps, for those who want to know and do nothing (`job check`). close() also after an open() that failed. */
 int unattended_open(struct session *session, const char *file_name, const char *text, size_t size, struct job_run *run,
                     struct error *error);

@@ -61,7 +61,7 @@ static struct stick_file *find_file(const char *name)
 static int open_store(struct session *session, const char *name, bool write, struct job_end *end, struct error *error)
 {
     (void)session;
-    if (strncmp(name, "stick:\\", 7) != 0)
+    if (strncmp(name, "stick:\\", 7) != 0 && !strstr(name, "JOB.INI"))
         return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, name, ERROR_NO_BLOCK, "no such volume");
     struct stick_file *file = strcmp(name, "stick:\\pc.eid") == 0 ? NULL : find_file(name);
     if (file && write && broken && strstr(name, broken))
@@ -120,6 +120,18 @@ static void close_disk(struct session *session, struct job_end *end)
     (void)end;
 }
 
+static struct session_volume volumes[5];
+
+static int list_volumes(struct session *session, session_volume_found *found, void *context, struct error *error)
+{
+    (void)session;
+    (void)error;
+    for (size_t i = 0; i < sizeof(volumes) / sizeof(volumes[0]); i++)
+        if (!found(context, &volumes[i]))
+            break;
+    return 0;
+}
+
 static bool variable(struct session *session, const char *name, char *value, size_t size)
 {
     (void)session;
@@ -158,15 +170,17 @@ static void collect(struct output *output, const char *words, size_t size)
     }
 }
 
+static const struct session_ops ops = {.find_disks = find_disks,
+                                       .open_disk = open_disk,
+                                       .close_disk = close_disk,
+                                       .open_store = open_store,
+                                       .list_volumes = list_volumes,
+                                       .variable = variable,
+                                       .machine_facts = machine_facts,
+                                       .wait_key = wait_key};
+
 static enum exit_code run_from(const char *file, bool elsewhere, enum job_file_end *end)
 {
-    static const struct session_ops ops = {.find_disks = find_disks,
-                                           .open_disk = open_disk,
-                                           .close_disk = close_disk,
-                                           .open_store = open_store,
-                                           .variable = variable,
-                                           .machine_facts = machine_facts,
-                                           .wait_key = wait_key};
     struct output output = {.write = collect, .columns = 80};
     struct session session = {
         .ops = &ops, .loop = &lab.loop, .registry = &registry, .out = &output, .status = &output, .version = "0"};
@@ -420,6 +434,58 @@ static void test_a_report_folder_that_is_not_there(void **state)
     check_untouched();
 }
 
+/* --- where the file is found --- */
+
+static void put_file(const char *name, const void *data, size_t size)
+{
+    struct stick_file *file = find_file(name);
+
+    memory_store_set(&file->store, 0, data, size);
+    file->store.volumes[0].there = true;
+}
+
+static int find(char *name, char **found, struct error *error)
+{
+    struct session session = {.ops = &ops, .loop = &lab.loop, .registry = &registry, .version = "0"};
+    size_t size;
+
+    memset(error, 0, sizeof(*error));
+    return unattended_find(&session, name, 64, found, &size, error);
+}
+
+static void test_the_file_is_found_on_other_volumes(void **state)
+{
+    static char big[INI_FILE_MAX + 1];
+    struct error error;
+    char name[64], *found;
+
+    (void)state;
+    memset(volumes, 0, sizeof(volumes));
+    for (size_t i = 0; i < 5; i++)
+        volumes[i] = (struct session_volume){.can_read = true, .name = {(char)('A' + i)}};
+    volumes[0].is_stick = true;
+    volumes[1].is_system = true;
+    volumes[2].can_read = false;
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(name, sizeof(name), "%s:\\EIDOLON\\JOB.INI", volumes[i].name);
+        put_file(name, "[job]", 5);
+    }
+    assert_int_equal(find(name, &found, &error), -ERROR_NOT_FOUND);
+    assert_null(found);
+    put_file("E:\\EIDOLON\\JOB.INI", "[job] ; E", 9);
+    assert_int_equal(find(name, &found, &error), 0);
+    assert_string_equal(name, "E:\\EIDOLON\\JOB.INI");
+    assert_string_equal(found, "[job] ; E");
+    platform_release(&lab.platform, found);
+    put_file("D:\\EIDOLON\\JOB.INI", big, sizeof(big));
+    assert_int_equal(find(name, &found, &error), -ERROR_AMBIGUOUS);
+    assert_null(found);
+    assert_non_null(strstr(error.detail, "D:\\EIDOLON\\JOB.INI, E:\\EIDOLON\\JOB.INI"));
+    volumes[4].can_read = false;
+    assert_int_equal(find(name, &found, &error), -ERROR_OUT_OF_RANGE);
+    assert_non_null(strstr(error.detail, "larger than 64 KiB"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -436,6 +502,7 @@ int main(void)
         TEST(test_a_failure_never_reboots),
         TEST(test_reports_that_cannot_be_written),
         TEST(test_a_report_folder_that_is_not_there),
+        TEST(test_the_file_is_found_on_other_volumes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
