@@ -98,12 +98,12 @@ unsigned posix_disk_of_partition(const struct stat *status, struct stat *disk)
     snprintf(folder, sizeof(folder), "/sys/dev/block/%u:%u", major(status->st_rdev), minor(status->st_rdev));
     if (!realpath(folder, real_path))
         return 0;
-    read_attribute(real_path, "partition", text, sizeof(text));
+    posix_attribute(real_path, "partition", text, sizeof(text));
     partition = (unsigned)atoi(text);
     if (!partition)
         return 0;
     *strrchr(real_path, '/') = 0;
-    read_attribute(real_path, "dev", text, sizeof(text));
+    posix_attribute(real_path, "dev", text, sizeof(text));
     if (sscanf(text, "%u:%u", &major_number, &minor_number) == 2)
         disk->st_rdev = makedev(major_number, minor_number);
     return partition;
