@@ -154,6 +154,8 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     block_registry_init(&machine->registry);
 
     machine_devices_prepare(machine);
+    machine->text_only =
+        emulator_text(firmware, "opt/eidolon/ui", answer, sizeof(answer)) && strcmp(answer, "text") == 0;
     machine->emulator_exit = emulator_text(firmware, "opt/eidolon/exit", answer, sizeof(answer));
     EFI_LOADED_IMAGE *loaded = firmware_handle_protocol(firmware, image, &guid);
     if (loaded) /* where profiles and addresses in reports are looked up */

@@ -35,6 +35,7 @@ struct machine {
     struct block_registry registry;
     enum machine_io io;
     enum machine_end end;
+    bool text_only;                 /* ui=text: no screens, lines of text on the consoles */
     bool emulator_exit;             /* a return gives the exit code to the emulator's exit port */
     char command[MACHINE_LINE_MAX]; /* from load options or the emulator; empty: none */
     struct device_set *devices;     /* efi_devices.c; NULL: no memory */
@@ -179,6 +180,8 @@ uint64_t machine_memory(struct machine *machine);
 /* Addresses of the network cards that the firmware has started, as "52:54:00:12:34:56" (efi_network.c). Returns how many. */
 #define MAC_TEXT 18
 unsigned machine_network_addresses(struct machine *machine, char (*macs)[MAC_TEXT], unsigned most);
+/* The firmware's language, such as "en-US"; false: it does not say (efi_language.c). */
+bool machine_language(struct machine *machine, char *code, size_t size);
 /* Ends everything at once after a bug, with a message; does not return (efi_main.c). */
 _Noreturn void machine_panic(const char *message);
 /* Exit codes go to the emulator's port when a test asks for that (efi_emulator.c). */

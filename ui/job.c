@@ -109,15 +109,23 @@ static void json_result(struct session *session, const struct job_result *result
     json_end_line(&json);
 }
 
+static enum exit_code run_in_lines(struct session *session, struct session_work *work, struct job_result *result)
+{
+    struct progress_view view;
+
+    progress_view_init(&view, session, work->command->json);
+    enum exit_code code = session_work_run(session, work, &view.listener, result);
+    progress_view_end(&view);
+    return code;
+}
+
 static enum exit_code carry_out(struct session *session, struct session_work *work)
 {
     const struct command *command = work->command;
-    struct progress_view view;
     struct job_result result;
 
-    progress_view_init(&view, session, command->json);
-    enum exit_code code = session_work_run(session, work, &view.listener, &result);
-    progress_view_end(&view);
+    enum exit_code code = session->viewer ? session->viewer->run(session->viewer, session, work, &result)
+                                          : run_in_lines(session, work, &result);
     if (result.status)
         session_error(session, command->json, &result.error);
     else if (!command->json)

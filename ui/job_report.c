@@ -251,6 +251,32 @@ int report_end(struct session *session, struct job_run *run, struct error *error
     return 0;
 }
 
+int report_command(struct session *session, const char *folder, const char *command, enum exit_code code,
+                   const struct session_record *record, char *path, size_t size, struct error *error)
+{
+    static const char empty[] = "[job]\n"; /* the rules of a command: none */
+    struct job_run run;
+
+    int status = unattended_open(session, "", empty, sizeof(empty) - 1, &run, error);
+    if (!status)
+        status = machine_facts_gather(session, run.facts, error);
+    if (!status) {
+        struct text_output own = run.record.messages;
+        run.rules->report = folder;
+        run.record = *record;
+        run.code = code;
+        run.state = code == EXIT_CODE_DONE ? JOB_STATE_DONE : JOB_STATE_FAILED;
+        snprintf(run.decision->command, sizeof(run.decision->command), "%s", command);
+        status = report_begin(session, &run, error);
+        if (!status)
+            status = report_end(session, &run, error);
+        report_path(folder, run.report, ".txt", path, size);
+        run.record.messages = own;
+    }
+    unattended_close(session, &run);
+    return status;
+}
+
 /* --- marks --- */
 
 static void hash_text(blake3_hasher *hasher, const char *text)

@@ -110,7 +110,8 @@ void report_text(struct output *below, const struct session *session, const stru
     output_print(output, "%s\n\n", state_sentence(run));
     if (*run->rules->title)
         output_print(output, "%s\n", run->rules->title);
-    output_print(output, "Job file:  %s\n", run->file_name);
+    if (*run->file_name)
+        output_print(output, "Job file:  %s\n", run->file_name);
     print_time(output, "Begun:", &run->begun);
     print_time(output, "Ended:", &run->ended);
     if (run->state != JOB_STATE_DECIDED)

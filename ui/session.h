@@ -98,6 +98,16 @@ struct session_ops {
     void (*note)(struct session *session, const char *line);
 };
 
+struct session_work;
+
+/*
+ * Who shows the work of a command that was agreed to, instead of lines of text: runs it by session_work_run() with a listener of its own.
+ */
+struct session_viewer {
+    enum exit_code (*run)(struct session_viewer *viewer, struct session *session, struct session_work *work,
+                          struct job_result *result);
+};
+
 struct session {
     const struct session_ops *ops;
     struct loop *loop;
@@ -105,6 +115,7 @@ struct session {
     struct output *out;    /* what was asked for: lists, results, JSON */
     struct output *status; /* progress, plans, warnings, errors, questions */
     const char *version;
+    struct session_viewer *viewer; /* NULL: progress goes to `status` */
     struct session_record *record; /* filled by what commands do (ui/record.h); NULL: nobody asks */
 };
 

@@ -100,6 +100,11 @@ void report_name(const struct machine_facts *facts, const struct job_clock *cloc
 int report_begin(struct session *session, struct job_run *run, struct error *error);
 /* NAME.txt and NAME.json. */
 int report_end(struct session *session, struct job_run *run, struct error *error);
+/*
+ * A report of one command that a person gave: NAME.txt and NAME.json in the folder. What it did is in `record`. `path` gets the first's name.
+ */
+int report_command(struct session *session, const char *folder, const char *command, enum exit_code code,
+                   const struct session_record *record, char *path, size_t size, struct error *error);
 void report_text(struct output *output, const struct session *session, const struct job_run *run);
 void report_json(struct output *output, const struct session *session, const struct job_run *run);
 

@@ -122,7 +122,7 @@ class Machine:
     """One PC. Add devices, start(), then watch and act. Every add_ method returns the id of the device for device_del."""
 
     def __init__(self, name=None, *, memory="1G", processors=1, cpu="max", screen=False, ps2=True, secure_boot=False,
-                 kernel=None, fw_cfg=None, command=None, exit_port=True, timeout=180, terminal=False):
+                 kernel=None, fw_cfg=None, command=None, exit_port=True, timeout=180, terminal=False, screens=False):
         """screen: a VGA adapter (screendump). kernel: an .efi that the firmware starts itself, faster than from a stick.
         fw_cfg: {"opt/...": text}. command: what the application does instead of the job file or its prompt. exit_port: when
         it returns, its exit code ends the emulator (see expect_exit); False: it returns to the firmware. timeout: seconds
@@ -177,6 +177,8 @@ class Machine:
             settings.setdefault("opt/eidolon/exit", "yes")
         if command is not None:
             settings["opt/eidolon/command"] = command
+        if not screens:
+            settings["opt/eidolon/ui"] = "text"
         for key, text in settings.items():
             # A comma in an option's value is written twice.
             self.arguments += ["-fw_cfg", "name=%s,string=%s" % (key, text.replace(",", ",,"))]

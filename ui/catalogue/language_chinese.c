@@ -231,6 +231,9 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_UNATTENDED_NO_RULE] = "没有适用于这台计算机的规则",
     [TEXT_UNATTENDED_UNTOUCHED] = "未更改任何内容。这台计算机报告的信息如下：",
     [TEXT_UNATTENDED_WRONG] = "无法按作业文件执行",
+    [TEXT_UNATTENDED_ERASED] = "擦除：该磁盘上现有的全部内容。",
+    [TEXT_UNATTENDED_ALREADY] = "这台计算机已经完成",
+    [TEXT_UNATTENDED_NOTHING] = "这里不需要执行任何操作",
     [TEXT_UNATTENDED_STOPPED] = "您停止了自动执行。未更改任何内容。",
 
     [TEXT_HELP_TITLE] = "帮助",

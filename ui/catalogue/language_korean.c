@@ -241,6 +241,9 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_UNATTENDED_NO_RULE] = "이 컴퓨터에 해당하는 규칙 없음",
     [TEXT_UNATTENDED_UNTOUCHED] = "아무것도 변경하지 않았습니다. 이 컴퓨터가 알려 주는 정보는 다음과 같습니다:",
     [TEXT_UNATTENDED_WRONG] = "작업 파일을 따를 수 없음",
+    [TEXT_UNATTENDED_ERASED] = "지우기: 지금 그 디스크에 있는 모든 것.",
+    [TEXT_UNATTENDED_ALREADY] = "이 컴퓨터는 이미 끝났습니다",
+    [TEXT_UNATTENDED_NOTHING] = "여기에서는 할 일이 없습니다",
     [TEXT_UNATTENDED_STOPPED] = "사용자가 중지했습니다. 아무것도 변경하지 않았습니다.",
 
     [TEXT_HELP_TITLE] = "도움말",

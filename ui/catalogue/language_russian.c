@@ -243,6 +243,9 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_UNATTENDED_NO_RULE] = "ДЛЯ ЭТОГО КОМПЬЮТЕРА НЕТ ПРАВИЛА",
     [TEXT_UNATTENDED_UNTOUCHED] = "Ничего не изменено. Вот что компьютер сообщает о себе:",
     [TEXT_UNATTENDED_WRONG] = "ФАЙЛ ЗАДАНИЙ НЕВОЗМОЖНО ВЫПОЛНИТЬ",
+    [TEXT_UNATTENDED_ERASED] = "СТИРАНИЕ: всё, что сейчас есть на этом диске.",
+    [TEXT_UNATTENDED_ALREADY] = "ЭТОТ КОМПЬЮТЕР УЖЕ ОБРАБОТАН",
+    [TEXT_UNATTENDED_NOTHING] = "ЗДЕСЬ НИЧЕГО ДЕЛАТЬ НЕ НУЖНО",
     [TEXT_UNATTENDED_STOPPED] = "Вы остановили запуск. Ничего не изменено.",
 
     [TEXT_HELP_TITLE] = "Справка",

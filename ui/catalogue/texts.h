@@ -243,6 +243,9 @@ TEXT(UNATTENDED_RULE, 0, "The job file's rule \"%1\" fits this machine:")
 TEXT(UNATTENDED_NO_RULE, 60, "NO RULE FITS THIS MACHINE")
 TEXT(UNATTENDED_UNTOUCHED, 0, "Nothing was changed. This is what the machine says of itself:")
 TEXT(UNATTENDED_WRONG, 60, "THE JOB FILE CANNOT BE FOLLOWED")
+TEXT(UNATTENDED_ERASED, 0, "ERASED: everything that is on it now.")
+TEXT(UNATTENDED_ALREADY, 60, "THIS MACHINE HAS BEEN DONE ALREADY")
+TEXT(UNATTENDED_NOTHING, 60, "NOTHING IS TO BE DONE HERE")
 TEXT(UNATTENDED_STOPPED, 0, "You stopped it. Nothing was changed.")
 
 /* Help, one page a screen */

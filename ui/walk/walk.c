@@ -35,6 +35,7 @@ static void begin(struct walk *walk, enum walk_task task)
     walk->volume[0] = walk->folder[0] = walk->file[0] = 0;
     text_field_set(&walk->name, "");
     walk->name_proposed = false;
+    walk->report[0] = 0;
     walk->level = walk->no_verify = walk->split = walk->salvage = walk->raw = walk->discard = walk->resume = 0;
 }
 
@@ -56,6 +57,7 @@ static void go(struct walk *walk, enum walk_task task)
             step--;
     }
     session_work_close(walk->session, &walk->work);
+    walk_forget_record(walk);
     walk->step = 0;
 }
 

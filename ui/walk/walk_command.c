@@ -95,6 +95,10 @@ void walk_command_line(const struct walk *walk, char *text, size_t size)
     struct line line = {text, size, 0};
 
     text[0] = 0;
+    if (walk->fixed_command) {
+        add(&line, "%s", walk->fixed_command);
+        return;
+    }
     switch (walk->task) {
     case TASK_SAVE:
         add(&line, "capture");

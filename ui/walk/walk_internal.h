@@ -6,6 +6,7 @@
 #ifndef UI_WALK_WALK_INTERNAL_H
 #define UI_WALK_WALK_INTERNAL_H
 
+#include "ui/record.h"
 #include "ui/screen/widget.h"
 #include "ui/survey.h"
 #include "ui/walk/walk.h"
@@ -64,10 +65,14 @@ struct walk {
     bool name_proposed;
     unsigned level, no_verify, split, salvage, raw, discard, resume; /* values of the options' fields */
 
+    const char *fixed_command; /* shown instead of what is chosen; NULL: there is none */
     struct command command;
     struct session_work work;
+    enum job_kind kind; /* of the work that has ended */
+    bool goes_on;       /* it could, with --continue */
     struct job_result result;
-    char report[FORMAT_LINE_MAX]; /* where the report lies, as a sentence; "": nobody keeps one */
+    struct session_record record; /* what the report says of the work */
+    char report[FORMAT_LINE_MAX]; /* where it lies, as a sentence; "": nobody keeps one */
     bool leave;                   /* for good: `end` says how */
     enum walk_end end;
 };
@@ -134,7 +139,18 @@ enum walk_step walk_choose_image(struct walk *walk);   /* walk_images.c */
 enum walk_step walk_choose_options(struct walk *walk); /* walk_options.c */
 enum walk_step walk_show_plan(struct walk *walk);      /* walk_plan.c; leaves walk->work planned */
 enum walk_step walk_do_work(struct walk *walk);        /* walk_work.c */
-enum walk_step walk_show_result(struct walk *walk);    /* walk_result.c */
+/* The verdict over the question, reasons and numbers below it; returns the row behind them (walk_result.c). */
+unsigned result_draw(struct walk *walk, struct area area);
+enum walk_step walk_show_result(struct walk *walk); /* walk_result.c */
+
+/* --- the report (walk_report.c) --- */
+/* From here on what the session does is recorded. */
+void walk_record(struct walk *walk);
+/* What the plan and the result say, while there is a plan. */
+void walk_record_work(struct walk *walk);
+/* Keeps a report when the work's disks and image are closed, and says where in walk->report. */
+void walk_report(struct walk *walk);
+void walk_forget_record(struct walk *walk);
 
 /* Draws the map of a disk's partitions; `selected` is an index of its survey's volumes, or count for none (walk_disks.c). */
 void walk_draw_pieces(struct walk *walk, struct area area, const struct walk_disk *disk, unsigned selected);

@@ -58,9 +58,11 @@ static void draw_title(struct walk *walk)
 
     screen_fill(screen, 0, 0, screen->columns, STYLE_BAR, ' ');
     unsigned used = screen_text(screen, 0, MARGIN, 12, STYLE_BAR_KEY, "Eidolon");
-    screen_text(screen, 0, MARGIN + used + 2, half, STYLE_BAR,
-                walk_text(walk, walk->step ? titles[walk->task] : TEXT_TITLE_START));
-    if (!walk->step || walk->task == TASK_LOOK) {
+    enum text_id title = walk->fixed_command ? TEXT_UNATTENDED_TITLE
+                         : walk->step        ? titles[walk->task]
+                                             : TEXT_TITLE_START;
+    screen_text(screen, 0, MARGIN + used + 2, half, STYLE_BAR, walk_text(walk, title));
+    if (!walk->step || walk->fixed_command || walk->task == TASK_LOOK) {
         screen_text_right(screen, 0, half, screen->columns - half - MARGIN, STYLE_BAR, walk->session->version);
         return;
     }

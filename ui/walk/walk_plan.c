@@ -296,6 +296,7 @@ enum walk_step walk_show_plan(struct walk *walk)
 
     walk_wait(walk, TEXT_WAIT_PLAN);
     session_work_close(walk->session, &walk->work);
+    walk_record(walk);
     int status = walk_command(walk, &error);
     if (!status)
         status = session_work_plan(walk->session, &walk->command, &walk->work, &error);

@@ -25,7 +25,7 @@ static struct verdict verdict_of(const struct walk *walk)
         return (struct verdict){TEXT_RESULT_FAILED, STYLE_DANGER};
     if (result->unreadable_bytes || result->damaged_bytes)
         return (struct verdict){TEXT_RESULT_LOSSES, STYLE_DANGER};
-    if (walk->task == TASK_CHECK)
+    if (walk->kind == JOB_VERIFY)
         return (struct verdict){TEXT_RESULT_CHECKED, STYLE_GOOD};
     if (result->verification == VERIFIED_READ_BACK)
         return (struct verdict){TEXT_RESULT_VERIFIED, STYLE_GOOD};
@@ -56,7 +56,7 @@ static const char *explanation(const struct walk *walk, enum text_id title, char
 static const char *numbers(const struct walk *walk)
 {
     const struct job_result *result = &walk->result;
-    enum job_kind kind = walk->work.plan.kind;
+    enum job_kind kind = walk->kind;
     char time[TIME_TEXT_MAX];
 
     time_text(result->copy_nanoseconds + result->verify_nanoseconds, time);
@@ -100,26 +100,34 @@ static void draw_messages(struct walk *walk, struct area area, unsigned rows)
     }
 }
 
-static void draw(struct walk *walk, struct list *list)
+/* The verdict, its reasons and numbers; returns the row below. */
+unsigned result_draw(struct walk *walk, struct area area)
 {
-    static const struct walk_key keys[] = {
-        {"Enter", TEXT_KEY_CHOOSE}, {"\xe2\x86\x91\xe2\x86\x93", TEXT_KEY_MOVE}, {"F1", TEXT_KEY_HELP}, {NULL, 0}};
-    struct area area = walk_area(walk), choices = area;
     struct verdict verdict = verdict_of(walk);
     char text[SENTENCE_MAX];
     bool failed = walk->result.status != 0;
 
-    walk_page(walk, verdict.title, keys);
     screen_text(walk->screen, area.row - 2, area.column, text_width(walk_text(walk, verdict.title)), verdict.style,
                 walk_text(walk, verdict.title));
     area.row += draw_text(walk, area, failed ? STYLE_WARNING : STYLE_TEXT, explanation(walk, verdict.title, text));
     if (!failed) {
         area.row += draw_text(walk, area, STYLE_TEXT, numbers(walk));
-        if (walk->task != TASK_CLONE)
+        if (walk->kind != JOB_CLONE)
             draw_root(walk, area);
         area.row += 1;
     }
-    if (session_work_goes_on(&walk->work, &walk->result))
+    return area.row;
+}
+
+static void draw(struct walk *walk, struct list *list)
+{
+    static const struct walk_key keys[] = {
+        {"Enter", TEXT_KEY_CHOOSE}, {"\xe2\x86\x91\xe2\x86\x93", TEXT_KEY_MOVE}, {"F1", TEXT_KEY_HELP}, {NULL, 0}};
+    struct area area = walk_area(walk), choices = area;
+
+    walk_page(walk, verdict_of(walk).title, keys);
+    area.row = result_draw(walk, area);
+    if (walk->goes_on)
         area.row += draw_text(walk, area, STYLE_TEXT, walk_text(walk, TEXT_RESULT_CONTINUE));
     if (walk->report[0])
         area.row += draw_text(walk, area, STYLE_TEXT, walk->report);

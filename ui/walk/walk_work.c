@@ -153,21 +153,35 @@ static bool is_paused(struct job_listener *listener)
 
 /* --- the step --- */
 
-enum walk_step walk_do_work(struct walk *walk)
+enum exit_code work_run(struct walk *walk, struct session_work *work, struct job_result *result)
 {
     struct platform *platform = walk->session->loop->platform;
     struct work_view *view = platform_allocate_zeroed(platform, sizeof(*view));
 
     if (!view) {
-        struct error error = {0};
-        error_set(&error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory to show the work");
-        walk_say_error(walk, TEXT_PLAN_FAILED, &error);
-        return STEP_BACK;
+        memset(result, 0, sizeof(*result));
+        result->status = error_set(&result->error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK,
+                                   "no memory to show the work");
+        return exit_code_of(&result->error);
     }
     view->listener = (struct job_listener){show_progress, show_message, is_cancelled, is_paused};
     view->walk = walk;
+    view->work = work;
     work_map_prepare(view);
-    *walk->code = session_work_run(walk->session, &walk->work, &view->listener, &walk->result);
+    enum exit_code code = session_work_run(walk->session, work, &view->listener, result);
     platform_release(platform, view);
+    return code;
+}
+
+enum walk_step walk_do_work(struct walk *walk)
+{
+    *walk->code = work_run(walk, &walk->work, &walk->result);
+    walk->kind = walk->work.plan.kind;
+    walk->goes_on = session_work_goes_on(&walk->work, &walk->result);
+    walk_record_work(walk);
+    session_work_close(walk->session, &walk->work);
+    walk_report(walk);
+    if (walk->setup->work_ended)
+        walk->setup->work_ended(walk->setup);
     return STEP_NEXT;
 }

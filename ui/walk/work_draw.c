@@ -32,7 +32,7 @@ static void draw_head(const struct work_view *view, struct area area)
     struct walk *walk = view->walk;
     struct screen *screen = walk->screen;
     const struct job_progress *progress = &view->progress;
-    const struct plan *plan = &walk->work.plan;
+    const struct plan *plan = &view->work->plan;
     const struct block_device *disk = plan->request.target.disk ? plan->request.target.disk : plan->request.source.disk;
     char line[256];
 
@@ -102,7 +102,7 @@ static const char *ratio_text(const struct work_view *view, char text[32])
 static void draw_facts(const struct work_view *view, struct area area)
 {
     const struct job_progress *progress = &view->progress;
-    enum job_kind kind = view->walk->work.plan.kind;
+    enum job_kind kind = view->work->plan.kind;
     char left[TIME_TEXT_MAX], passed[TIME_TEXT_MAX], ratio[32];
     bool packs = kind == JOB_CAPTURE;
 
@@ -124,7 +124,7 @@ static void draw_facts(const struct work_view *view, struct area area)
 
 static const char *region_label(const struct work_view *view, char text[128])
 {
-    const struct plan *plan = &view->walk->work.plan;
+    const struct plan *plan = &view->work->plan;
     unsigned number = view->progress.partition;
 
     snprintf(text, 128, "%s", walk_text(view->walk, TEXT_WORK_WHERE_TABLE));
@@ -183,7 +183,7 @@ static void draw_boxes(const struct work_view *view)
 
     if (view->asking)
         dialog_draw(walk->screen, walk_text(walk, TEXT_CANCEL_QUESTION),
-                    walk_text(walk, warnings[walk->work.plan.kind]), choices, 2, view->answer, 0);
+                    walk_text(walk, warnings[view->work->plan.kind]), choices, 2, view->answer, 0);
     else if (view->helping)
         dialog_draw(walk->screen, walk_text(walk, TEXT_HELP_TITLE), walk_text(walk, TEXT_HELP_WORK), &close, 1, 0, 0);
 }
@@ -199,7 +199,7 @@ void work_draw(struct work_view *view)
     struct area area = walk_area(walk), part = area;
     char label[128];
 
-    walk_page(walk, titles[walk->work.plan.kind], view->paused ? paused_keys : work_keys);
+    walk_page(walk, titles[view->work->plan.kind], view->paused ? paused_keys : work_keys);
     draw_head(view, area);
     part.row = area.row + 4;
     draw_facts(view, part);

@@ -62,7 +62,7 @@ static void mark_used(struct work_view *view, const struct plan *plan, uint64_t 
 
 void work_map_prepare(struct work_view *view)
 {
-    const struct plan *plan = &view->walk->work.plan;
+    const struct plan *plan = &view->work->plan;
     const struct block_device *disk = disk_of(plan);
 
     view->map = walk_area(view->walk);
@@ -74,7 +74,7 @@ void work_map_prepare(struct work_view *view)
 
 void work_map_note(struct work_view *view, const struct message *message)
 {
-    const struct plan *plan = &view->walk->work.plan;
+    const struct plan *plan = &view->work->plan;
 
     if (message->id == MESSAGE_UNREADABLE || message->id == MESSAGE_IMAGE_DAMAGED || message->id == MESSAGE_DIFFERS)
         mark(view, view->bad, shift_of(plan, disk_of(plan)) + message->number[0], message->number[1]);

@@ -17,9 +17,10 @@ struct work_sample {
 };
 
 struct work_view {
-    struct job_listener listener; /* first */
-    struct walk *walk;
-    struct job_progress progress; /* the last one that came */
+    struct job_listener listener;    /* first */
+    struct walk *walk;               /* its screen, language and title */
+    const struct session_work *work; /* that is shown */
+    struct job_progress progress;    /* the last one that came */
     bool started, paused, cancelled;
     bool asking, helping; /* a box stands over the page */
     unsigned answer;      /* of the box: 0 go on, 1 cancel */
@@ -35,6 +36,8 @@ struct work_view {
     bool used[WORK_MAP_CELLS], bad[WORK_MAP_CELLS];
 };
 
+/* Runs a work and shows it. -ERROR_NO_MEMORY in result->status when not even that can be begun. */
+enum exit_code work_run(struct walk *walk, struct session_work *work, struct job_result *result);
 /* Bytes a second in the last seconds; 0: not known yet. */
 uint64_t work_rate(const struct work_view *view, enum work_counter counter);
 void work_draw(struct work_view *view);
