@@ -254,14 +254,14 @@ int report_end(struct session *session, struct job_run *run, struct error *error
 int report_command(struct session *session, const char *folder, const char *command, enum exit_code code,
                    const struct session_record *record, char *path, size_t size, struct error *error)
 {
-    static const char empty[] = "[job]\n"; /* the rules of a command: none */
     struct job_run run;
 
-    int status = unattended_open(session, "", empty, sizeof(empty) - 1, &run, error);
+    int status = unattended_begin(session, "", &run, error);
     if (!status)
         status = machine_facts_gather(session, run.facts, error);
     if (!status) {
         struct text_output own = run.record.messages;
+        run.rules->title = "";
         run.rules->report = folder;
         run.record = *record;
         run.code = code;

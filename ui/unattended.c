@@ -13,24 +13,33 @@ static void read_clock(struct session *session, struct job_clock *clock)
         memset(clock, 0, sizeof(*clock));
 }
 
-int unattended_open(struct session *session, const char *file_name, const char *text, size_t size, struct job_run *run,
-                    struct error *error)
+int unattended_begin(struct session *session, const char *file_name, struct job_run *run, struct error *error)
 {
     struct platform *platform = session->loop->platform;
-    blake3_hasher hasher;
 
     memset(run, 0, sizeof(*run));
     run->file_name = file_name;
     record_start(&run->record, platform);
-    run->rules = platform_allocate(platform, sizeof(*run->rules));
+    run->rules = platform_allocate_zeroed(platform, sizeof(*run->rules));
     run->facts = platform_allocate_zeroed(platform, sizeof(*run->facts));
     run->decision = platform_allocate_zeroed(platform, sizeof(*run->decision));
-    if (!run->rules || !run->facts || !run->decision)
-        return error_set(error, ERROR_NO_MEMORY, OPERATION_PARSE, file_name, ERROR_NO_BLOCK, "no memory");
+    read_clock(session, &run->begun);
+    if (run->rules && run->facts && run->decision)
+        return 0;
+    return error_set(error, ERROR_NO_MEMORY, OPERATION_PARSE, file_name, ERROR_NO_BLOCK, "no memory");
+}
+
+int unattended_open(struct session *session, const char *file_name, const char *text, size_t size, struct job_run *run,
+                    struct error *error)
+{
+    blake3_hasher hasher;
+
+    int status = unattended_begin(session, file_name, run, error);
+    if (status)
+        return status;
     blake3_hasher_init(&hasher);
     blake3_hasher_update(&hasher, text, size);
     blake3_hasher_finalize(&hasher, run->hash, sizeof(run->hash));
-    read_clock(session, &run->begun);
     return job_rules_parse(text, size, run->rules, error);
 }
 

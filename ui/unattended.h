@@ -71,6 +71,8 @@ int unattended_find(struct session *session, char *name, size_t name_size, char 
 /* Its steps, for those who want to know and do nothing (`job check`). close() also after an open() that failed. */
 int unattended_open(struct session *session, const char *file_name, const char *text, size_t size, struct job_run *run,
                     struct error *error);
+/* Without rules yet: what both ways of doing something (by rules, by a person's command) begin with. Closed likewise. */
+int unattended_begin(struct session *session, const char *file_name, struct job_run *run, struct error *error);
 void unattended_close(struct session *session, struct job_run *run);
 /* described: run->facts are another machine's, and neither disks nor images are looked at. */
 int unattended_decide(struct session *session, struct job_run *run, bool described, struct error *error);

@@ -103,9 +103,7 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_IMAGE_UP] = "（上一级文件夹）",
     [TEXT_COLUMN_NAME] = "名称",
     [TEXT_COLUMN_DATE] = "日期",
-    [TEXT_COLUMN_KIND] = "类型",
     [TEXT_KIND_FOLDER] = "文件夹",
-    [TEXT_KIND_IMAGE] = "映像",
     [TEXT_FOLDER_UNREADABLE] = "无法读取此文件夹：%1",
 
     [TEXT_OPTIONS_QUESTION] = "选项。当前设置适合大多数情况。",

@@ -109,9 +109,7 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_IMAGE_UP] = "(상위 폴더)",
     [TEXT_COLUMN_NAME] = "이름",
     [TEXT_COLUMN_DATE] = "날짜",
-    [TEXT_COLUMN_KIND] = "종류",
     [TEXT_KIND_FOLDER] = "폴더",
-    [TEXT_KIND_IMAGE] = "이미지",
     [TEXT_FOLDER_UNREADABLE] = "이 폴더를 읽을 수 없습니다: %1",
 
     [TEXT_OPTIONS_QUESTION] = "옵션. 지금 설정이 대부분의 경우에 알맞습니다.",

@@ -109,9 +109,7 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_IMAGE_UP] = "(на уровень выше)",
     [TEXT_COLUMN_NAME] = "Имя",
     [TEXT_COLUMN_DATE] = "Дата",
-    [TEXT_COLUMN_KIND] = "Тип",
     [TEXT_KIND_FOLDER] = "папка",
-    [TEXT_KIND_IMAGE] = "образ",
     [TEXT_FOLDER_UNREADABLE] = "Не удаётся прочитать эту папку: %1",
 
     [TEXT_OPTIONS_QUESTION] = "Параметры. Текущие значения подходят в большинстве случаев.",

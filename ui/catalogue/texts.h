@@ -110,9 +110,7 @@ TEXT(IMAGE_NONE, 74, "There are no images (.eid) and no folders here.")
 TEXT(IMAGE_UP, 40, "(one folder up)")
 TEXT(COLUMN_NAME, 36, "Name")
 TEXT(COLUMN_DATE, 16, "Date")
-TEXT(COLUMN_KIND, 10, "Kind")
-TEXT(KIND_FOLDER, 10, "folder")
-TEXT(KIND_IMAGE, 10, "image")
+TEXT(KIND_FOLDER, 9, "folder")
 TEXT(FOLDER_UNREADABLE, 0, "This folder cannot be read: %1")
 
 /* Options */

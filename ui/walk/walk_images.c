@@ -60,11 +60,9 @@ static void file_text(const struct list *list, unsigned item, unsigned column, c
         snprintf(text, LIST_CELL_MAX, "%.*s", LIST_CELL_MAX - 1, file->name);
         break;
     case 1:
-        snprintf(text, LIST_CELL_MAX, "%s",
-                 walk_text(browsing->walk, file->is_folder ? TEXT_KIND_FOLDER : TEXT_KIND_IMAGE));
-        break;
-    case 2:
-        if (!file->is_folder && file->bytes != UINT64_MAX)
+        if (file->is_folder)
+            snprintf(text, LIST_CELL_MAX, "%s", walk_text(browsing->walk, TEXT_KIND_FOLDER));
+        else if (file->bytes != UINT64_MAX)
             snprintf(text, LIST_CELL_MAX, "%s", size_text(file->bytes, size));
         break;
     default:
@@ -77,7 +75,7 @@ static void file_text(const struct list *list, unsigned item, unsigned column, c
     }
 }
 
-static int read_folder(struct browsing *browsing, struct error *error)
+static int look_into(struct browsing *browsing, struct error *error)
 {
     struct walk *walk = browsing->walk;
     struct platform *platform = walk->session->loop->platform;
@@ -97,6 +95,14 @@ static int read_folder(struct browsing *browsing, struct error *error)
         if (browsing->files.files[i].is_folder || is_image(&browsing->files.files[i]))
             browsing->shown[browsing->count++] = (unsigned)i;
     return 0;
+}
+
+/* error->code is 0 when it went well. */
+static void read_folder(struct browsing *browsing, struct error *error)
+{
+    memset(error, 0, sizeof(*error));
+    if (look_into(browsing, error) == 0)
+        memset(error, 0, sizeof(*error)); /* what was tried on the way there does not count */
 }
 
 /* The folder above; at the root nothing. */
@@ -167,7 +173,6 @@ static bool enter(struct browsing *browsing, struct list *list, struct error *er
         go_up(browsing->walk);
     else if (!go_down(browsing->walk, file->name))
         return false;
-    memset(error, 0, sizeof(*error));
     read_folder(browsing, error);
     list->selected = 0;
     return false;
@@ -176,7 +181,7 @@ static bool enter(struct browsing *browsing, struct list *list, struct error *er
 enum walk_step walk_choose_image(struct walk *walk)
 {
     struct browsing browsing = {.walk = walk};
-    struct list list = {.text = file_text, .context = &browsing, .column_count = 4};
+    struct list list = {.text = file_text, .context = &browsing, .column_count = 3};
     struct error error = {0};
     enum walk_step step = STEP_START;
 
@@ -184,8 +189,7 @@ enum walk_step walk_choose_image(struct walk *walk)
     walk_wait(walk, TEXT_WAIT_MOMENT);
     read_folder(&browsing, &error);
     while (step == STEP_START) {
-        struct list_column columns[4] = {{walk_text(walk, TEXT_COLUMN_NAME), 0, false},
-                                         {walk_text(walk, TEXT_COLUMN_KIND), 8, false},
+        struct list_column columns[3] = {{walk_text(walk, TEXT_COLUMN_NAME), 0, false},
                                          {walk_text(walk, TEXT_COLUMN_SIZE), 9, true},
                                          {walk_text(walk, TEXT_COLUMN_DATE), 16, false}};
         memcpy(list.columns, columns, sizeof(columns));
@@ -195,7 +199,7 @@ enum walk_step walk_choose_image(struct walk *walk)
         if (key.code == KEY_ESCAPE || key.code == KEY_INTERRUPT)
             step = STEP_BACK;
         else if (key.code == KEY_F5)
-            read_folder(&browsing, memset(&error, 0, sizeof(error)));
+            read_folder(&browsing, &error);
         else if (key.code == KEY_ENTER && list.count && enter(&browsing, &list, &error))
             step = STEP_NEXT;
         else

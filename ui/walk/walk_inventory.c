@@ -68,9 +68,12 @@ const struct walk_disk *walk_disk_find(const struct walk *walk, const char *name
 static unsigned rank(const struct walk_volume *volume, bool for_writing)
 {
     const struct session_volume *facts = &volume->volume;
+    bool usable = for_writing ? facts->can_write : facts->can_read;
+    /* Images are kept on what can be taken away. */
+    bool external = strncmp(facts->disk, "usb:", 4) == 0;
 
-    return (for_writing ? !facts->can_write : !facts->can_read) * 8u + facts->is_system * 4u +
-           volume->is_on_source * 2u + facts->is_stick * 1u;
+    return (usable ? 0 : 16u) + (facts->is_system ? 8u : 0) + (volume->is_on_source ? 4u : 0) + (external ? 0 : 2u) +
+           (facts->is_stick ? 1u : 0);
 }
 
 static bool found_volume(void *context, const struct session_volume *volume)
