@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Network addresses, for telling machines apart: of the Simple Network Protocol (UEFI 2.10, section 24.1) and of MAC nodes in device
- * paths (10.3.4.11). Cards that the firmware has not started have neither.
+ * paths (10.3.4.11). Firmware that starts from a stick has not started its network cards: then their drivers are asked to.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "boot/efi_firmware.h"
 
-#define ETHERNET 1 /* RFC 3232, "Number Assignments: ARP hardware types" */
+#define CLASS_NETWORK 0x02 /* PCI Code and ID Assignment specification, section 1.3 */
+#define ETHERNET 1         /* RFC 3232, "Number Assignments: ARP hardware types" */
 #define ETHERNET_ADDRESS 6
 
 static unsigned add_address(const EFI_MAC_ADDRESS *address, char (*macs)[MAC_TEXT], unsigned count, unsigned most)
@@ -39,10 +40,9 @@ static const EFI_MAC_ADDRESS *address_of_path(struct firmware *firmware, EFI_HAN
     return mac->IfType == ETHERNET ? &mac->MacAddress : NULL;
 }
 
-unsigned machine_network_addresses(struct machine *machine, char (*macs)[MAC_TEXT], unsigned most)
+static unsigned find_addresses(struct firmware *firmware, char (*macs)[MAC_TEXT], unsigned most)
 {
     EFI_GUID network_guid = EFI_SIMPLE_NETWORK_PROTOCOL_GUID, path_guid = EFI_DEVICE_PATH_PROTOCOL_GUID;
-    struct firmware *firmware = machine->firmware;
     EFI_HANDLE *handles;
     unsigned count = 0;
 
@@ -62,4 +62,25 @@ unsigned machine_network_addresses(struct machine *machine, char (*macs)[MAC_TEX
     }
     firmware_free(firmware, handles);
     return count;
+}
+
+/* Not the protocols above it: the card's own driver makes the handle that has the address. */
+static bool start_card(struct pci_device *device, void *context)
+{
+    struct firmware *firmware = context;
+
+    if (device->class_code >> 16 == CLASS_NETWORK)
+        firmware->boot->ConnectController(firmware_pci_handle(device), NULL, NULL, FALSE);
+    return true;
+}
+
+unsigned machine_network_addresses(struct machine *machine, char (*macs)[MAC_TEXT], unsigned most)
+{
+    struct firmware *firmware = machine->firmware;
+    unsigned count = find_addresses(firmware, macs, most);
+
+    if (count)
+        return count;
+    firmware_pci_enumerate(machine->platform, start_card, firmware);
+    return find_addresses(firmware, macs, most);
 }

@@ -87,7 +87,9 @@ static bool uuid_text(const UINT8 *bytes, char *value, size_t size)
     UINT8 all = 0xff, any = 0;
     size_t used = 0;
 
-    for (unsigned i = 0; i < 16 && used + 4 < size; i++) {
+    if (size < 37)
+        return false;
+    for (unsigned i = 0; i < 16; i++) {
         all &= bytes[i];
         any |= bytes[i];
         used += (size_t)snprintf(value + used, size - used, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",

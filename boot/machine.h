@@ -177,7 +177,7 @@ void machine_events_stop(struct machine_events *events, unsigned *calls, unsigne
 bool machine_system_text(struct machine *machine, const char *what, char *value, size_t size);
 /* Bytes of memory that are plugged in, by SMBIOS; 0: not known. */
 uint64_t machine_memory(struct machine *machine);
-/* Addresses of the network cards that the firmware has started, as "52:54:00:12:34:56" (efi_network.c). Returns how many. */
+/* Addresses of the network cards, which may have to be started for that, as "52:54:00:12:34:56" (efi_network.c). Returns how many. */
 #define MAC_TEXT 18
 unsigned machine_network_addresses(struct machine *machine, char (*macs)[MAC_TEXT], unsigned most);
 /* The firmware's language, such as "en-US"; false: it does not say (efi_language.c). */

@@ -19,7 +19,7 @@ const char command_help[] =
     "                            ui FILE... shows files that hold disks, too\n"
     "  job check FILE            what a job file with rules would do on this PC\n"
     "  job run FILE              do it\n"
-    "  job facts                 what such rules go by on this PC\n"
+    "  job facts [FILE]          what such rules go by on this PC\n"
     "  help, version\n"
     "\n"
     "A disk or image with #N behind it means its partition N. IMAGE - is standard input or output.\n"
@@ -54,7 +54,7 @@ static const struct {
     {"verify", COMMAND_VERIFY, 1, 2, "verify IMAGE [DISK]"},
     {"info", COMMAND_INFO, 1, 1, "info IMAGE"},
     {"measure", COMMAND_MEASURE, 1, COMMAND_ARGUMENTS_MAX, "measure DISK..."},
-    {"job", COMMAND_JOB, 1, 2, "job check FILE, job run FILE, job facts"},
+    {"job", COMMAND_JOB, 1, 2, "job check FILE, job run FILE, job facts [FILE]"},
     {"help", COMMAND_HELP, 0, COMMAND_ARGUMENTS_MAX, "help"},
     {"version", COMMAND_VERSION, 0, 0, "version"},
 };

@@ -11,7 +11,7 @@
  *     verify IMAGE [DISK]
  *     info IMAGE
  *     measure DISK...
- *     job check FILE [--machine=FACTS], job run FILE, job facts
+ *     job check FILE [--machine=FACTS], job run FILE, job facts [FILE]
  *
  * Options may stand anywhere behind the verb: --level=N --chunk=SIZE --split=SIZE --raw --discard --salvage --no-verify --processors=N
  * --dry-run --yes --json. A SIZE is bytes or has K, M, G, T behind it (powers of 1,024).

@@ -85,7 +85,20 @@ static enum exit_code fail(struct session *session, const struct command *comman
     return exit_code_of(error);
 }
 
-static enum exit_code print_facts(struct session *session, const struct command *command)
+static int save_facts(struct session *session, const char *name, const struct machine_facts *facts, struct error *error)
+{
+    struct text_output text;
+
+    text_output_start(&text, session->loop->platform);
+    machine_facts_print(&text.output, facts);
+    int status = text.failed ? error_set(error, ERROR_NO_MEMORY, OPERATION_WRITE, name, ERROR_NO_BLOCK, "no memory")
+                             : report_write(session, name, text.text, text.size, error);
+    text_output_free(&text);
+    return status;
+}
+
+/* name: of a file that takes them; NULL: they are shown. */
+static enum exit_code print_facts(struct session *session, const struct command *command, const char *name)
 {
     struct error error = {0};
     struct machine_facts *facts = platform_allocate(session->loop->platform, sizeof(*facts));
@@ -96,7 +109,13 @@ static enum exit_code print_facts(struct session *session, const struct command 
             error_set(&error, ERROR_NO_MEMORY, OPERATION_NONE, "", ERROR_NO_BLOCK, "no memory");
         return fail(session, command, &error);
     }
-    if (command->json) {
+    if (name) {
+        if (save_facts(session, name, facts, &error) != 0) {
+            platform_release(session->loop->platform, facts);
+            return fail(session, command, &error);
+        }
+        output_print(session->status, "Written to %s.\n", name);
+    } else if (command->json) {
         struct json json = {session->out, false};
         json_begin_object(&json, NULL);
         machine_facts_json(&json, facts);
@@ -175,11 +194,11 @@ enum exit_code session_unattended(struct session *session, struct command *comma
     char *text;
     size_t size;
 
-    if (strcmp(what, "facts") == 0 && !name && !command->machine)
-        return print_facts(session, command);
+    if (strcmp(what, "facts") == 0 && !command->machine && !(name && command->json))
+        return print_facts(session, command, name);
     if ((!check && !run) || !name || (run && command->machine)) {
         error_set(&error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK,
-                  "the form is: job check FILE [--machine=FACTS], or job run FILE, or job facts");
+                  "the form is: job check FILE [--machine=FACTS], or job run FILE, or job facts [FILE]");
         return fail(session, command, &error);
     }
     if (report_read(session, name, INI_FILE_MAX, &text, &size, &error) != 0)

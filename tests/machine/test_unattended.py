@@ -4,9 +4,11 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+import textwrap
 
 import machine
 from disks import MTOOLS, Partitions, eidolon, filled_disk, sha256, write_at
@@ -179,6 +181,100 @@ def test_a_key_stops_the_countdown():
         assert sha256(disk) == before
         data, text = report_on(stick, "PC-17")
         assert data["state"] == "stopped" and text.startswith("STOPPED"), text
+
+
+def test_the_machine_says_what_it_is():
+    with Machine(command="job facts") as m:
+        m.arguments += ["-smbios", "type=0,version=1.2.3", "-smbios", "type=1,manufacturer=ACME,product=Slim 700,serial=PC-17,"
+                        "uuid=4c4c4544-0031-3510-8052-b4c04f4a3132", "-smbios", "type=2,product=B-1", "-smbios", "type=3,asset=LAB-9",
+                        "-device", "virtio-net-pci,mac=52:54:00:aa:00:01,netdev=net", "-netdev", "hubport,id=net,hubid=0"]
+        m.add_stick()
+        m.add_nvme(m.new_disk("disk", "1G"), "NV-1")
+        m.start()
+        m.expect_exit(0)
+        log = m.log()
+        for line in ("vendor = ACME", "model = Slim 700", "serial = PC-17", "asset tag = LAB-9", "board = B-1", "firmware = 1.2.3",
+                     "uuid = 4c4c4544-0031-3510-8052-b4c04f4a3132", "mac = 52:54:00:aa:00:01", "memory = 1073741824 ; 1.0 GiB",
+                     "[disk \"nvme:NV-1\"]", "size = 1073741824 ; 1.0 GiB", "boot stick = yes"):
+            assert "\n%s\n" % line in log, (line, log)
+
+
+def test_facts_go_to_the_stick():
+    with Machine(command="job facts stick:\\FACTS\\pc.ini") as m:
+        m.add_stick()
+        m.add_nvme(m.new_disk("disk", "1G"), "NV-1")
+        m.start()
+        m.expect_exit(0)
+        facts = os.path.join(m.disks, "pc.ini")
+        with open(facts, "wb") as file:
+            file.write(m.read_stick_file("FACTS/pc.ini"))
+        rules = os.path.join(m.disks, "JOB.INI")
+        with open(rules, "w") as file:
+            file.write("[job]\n[rule \"a\"]\nwhen disk size = 1G..1G\ndo = capture\nimage = B:\\a\ndisk = only internal\n")
+        assert "Command: capture nvme:NV-1 " in eidolon("job", "check", rules, "--machine=" + facts)
+
+
+def test_a_machine_without_identity():
+    """No pattern fits what is not known, and the firmware says nothing: SMBIOS of this emulator has no serial number."""
+    with lab(RULES + "[rule \"rest\"]\nwhen serial = *\ndo = nothing\n", images=False) as (stick,), pc(stick) as m:
+        m.start()
+        m.wait_for(r"Rule \"rest\" \(line 20\) is not this machine's: the serial of this machine is not known", timeout=60)
+        m.wait_for(r"^eidolon> ")
+        m.type_text("exit\n")
+        m.expect_exit(10)
+
+
+# --- on Linux ---
+
+def test_the_example_of_the_guide():
+    with open(os.path.join(machine.REPOSITORY, "docs/guide.md")) as file:
+        text = file.read()
+    blocks = [textwrap.dedent(block) for block in re.findall(r"(?:^(?: {4}.*)?\n)+", text, re.MULTILINE)]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, begin in (("JOB.INI", "[job]\ntitle"), ("pc.ini", "[machine]\n")):
+            found = [block.strip("\n") for block in blocks if block.strip("\n").startswith(begin)]
+            assert len(found) == 1, (name, blocks)
+            with open(os.path.join(folder, name), "w") as file:
+                file.write(found[0] + "\n")
+        rules, facts = os.path.join(folder, "JOB.INI"), "--machine=" + os.path.join(folder, "pc.ini")
+        said = eidolon("job", "check", rules, facts)
+        assert "Rule \"teacher's desk\" (line 6) is not this machine's: serial: PC-21 does not match PC-100." in said, said
+        assert "Rule \"lab PCs\" (line 10) is this machine's" in said, said
+        assert "Command: restore \"MASTERS:\\lab-OptiPlex_7010.eid\" nvme:S3X9NX0K --yes\n" in said and "Afterwards: poweroff" in said, said
+        data = json.loads(eidolon("job", "check", rules, facts, "--json"))
+        assert data["state"] == "decided" and data["disk"]["serial"] == "S3X9NX0K" and data["then"] == "poweroff", data
+        with open(rules, "a") as file:
+            file.write("disk = only sata\n")
+        said = eidolon("job", "check", rules, facts, expect=2)
+        assert re.search(r"line (\d+): disk is said in line \d+ already", said).group(1) == str(len(open(rules).readlines())), said
+
+
+def test_rules_on_linux():
+    with tempfile.TemporaryDirectory() as folder:
+        disk, image, rules, reports = (os.path.join(folder, name) for name in ("disk", "a.eid", "JOB.INI", "reports"))
+        with open(disk, "wb") as file:
+            file.write(os.urandom(4 * MIB))
+        eidolon("capture", disk, image)
+        with open(rules, "w") as file:
+            file.write("[job]\ncountdown = 0\nreport = %s\n[rule \"a\"]\ndo = verify\nimage = %s\nthen = reboot\n" % (reports, image))
+        assert "THE REPORT COULD NOT BE WRITTEN" in eidolon("job", "run", rules, expect=12)
+        os.mkdir(reports)
+        assert "Not rebooting" in eidolon("job", "run", rules)
+        names = sorted(name for name in os.listdir(reports) if not name.startswith("done-"))
+        assert len(names) == 2 and len(os.listdir(reports)) == 3, os.listdir(reports)
+        with open(os.path.join(reports, names[0])) as file:
+            data = json.load(file)
+        assert data["state"] == "done" and data["verified"] and data["image"]["root"] in eidolon("info", image, "--json"), data
+        eidolon("job", "run", rules, expect=11)
+        write_at(image, 3 * MIB, b"damage")
+        with open(rules, "a") as file:
+            file.write("again = yes\n")
+        assert "Job file: failed, exit code 6" in eidolon("job", "run", rules, expect=6)
+        failed = [name for name in os.listdir(reports) if name.endswith("-2.txt")]
+        with open(os.path.join(reports, failed[0])) as file:
+            assert file.read().startswith("FAILED.")
+        eidolon("job", "walk", rules, expect=2)
+        eidolon("job", "run", rules, "--machine=x", expect=2)
 
 
 def refused(rules, code, state, *words, add=None, serial="PC-17"):
