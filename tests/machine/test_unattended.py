@@ -11,7 +11,7 @@ import tempfile
 import textwrap
 
 import machine
-from disks import MTOOLS, Partitions, eidolon, filled_disk, sha256, write_at
+from disks import MTOOLS, Partitions, check_volume, eidolon, filled_disk, sha256, write_at
 from machine import Machine
 from pc import MIB
 
@@ -330,3 +330,50 @@ def test_two_job_files_are_one_too_many():
 def test_a_report_that_cannot_be_written_stops_it_before():
     """No machine is worked on of which nobody would know."""
     refused(RULES.replace("countdown = 2", "report = NOWHERE:\\reports"), 12, None, "THE REPORT COULD NOT BE WRITTEN TO NOWHERE:\\reports")
+
+
+def images_disk(m, folder, name, rules=RULES):
+    """A USB disk with an ext4 volume MASTERS: the rules and the image beside each other."""
+    place = os.path.join(folder, name + ".files")
+    os.makedirs(os.path.join(place, "EIDOLON"))
+    with open(os.path.join(place, "EIDOLON/JOB.INI"), "w") as file:
+        file.write(rules)
+    source = Partitions(m, name + "-source", 12, 12).fill(1).fill(2, 0.5).path
+    eidolon("capture", source, os.path.join(place, "Slim_700.eid"))
+    path = machine.sparse_file(os.path.join(folder, name), "64M")
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-L", name, "-d", place, path], check=True)
+    m.add_usb_storage(path, serial=name)
+    return path, source
+
+
+ELSEWHERE = RULES.replace("countdown = 2", "countdown = 1\nreport = MASTERS:\\reports").replace("stick:\\IMAGES", "MASTERS:")
+
+
+def test_rules_beside_the_images():
+    with lab(None, images=False) as (stick,), pc(stick, "PC-17") as m:
+        disk = filled_disk(m, "disk", 32 * MIB)
+        m.add_nvme(disk, "NV-1")
+        images, source = images_disk(m, m.disks, "MASTERS", ELSEWHERE)
+        m.start()
+        m.wait_for(r"^Job file MASTERS:\\EIDOLON\\JOB.INI: The lab, by night", timeout=60)
+        m.wait_for(r"^restore in 10 s; any key stops it")
+        m.expect_exit(None, timeout=90)
+        assert holds(disk, source)
+        names = subprocess.run(["debugfs", "-R", "ls -p /reports", images], check=True, capture_output=True, text=True).stdout
+        assert "/PC-17.txt/" in names and "/PC-17.json/" in names and "/done-" in names and "begun" not in names, names
+        check_volume(images, "ext4")
+
+
+def test_two_disks_with_rules_are_one_too_many():
+    with lab(None, images=False) as (stick,), pc(stick, "PC-17") as m:
+        disk = filled_disk(m, "disk", 32 * MIB)
+        before = sha256(disk)
+        m.add_nvme(disk, "NV-1")
+        images_disk(m, m.disks, "MASTERS", ELSEWHERE)
+        images_disk(m, m.disks, "OTHERS", ELSEWHERE)
+        m.start()
+        m.wait_for(r"there are 2 job files, and none is run: MASTERS:\\EIDOLON\\JOB.INI, OTHERS:\\EIDOLON\\JOB.INI", timeout=60)
+        m.wait_for(r"^eidolon> ")
+        m.type_text("exit\n")
+        m.expect_exit(2)
+        assert sha256(disk) == before
