@@ -120,8 +120,6 @@ static void add_disk(struct session *session, const struct block_device *device,
 {
     struct job_end end = {0};
 
-    if (facts->disk_count == FACT_DISKS_MAX)
-        return;
     struct fact_disk *disk = &facts->disks[facts->disk_count++];
     memset(disk, 0, sizeof(*disk));
     snprintf(disk->name, sizeof(disk->name), "%s", device->name);
@@ -147,6 +145,10 @@ int machine_facts_gather(struct session *session, struct machine_facts *facts, s
     if (session->ops->machine_facts)
         session->ops->machine_facts(session, facts);
     for (struct block_device *device = session->registry->first; device; device = next) {
+        /* One that is left out might be the second that fits. */
+        if (facts->disk_count == FACT_DISKS_MAX)
+            return error_set(error, ERROR_OUT_OF_RANGE, OPERATION_IDENTIFY, "", ERROR_NO_BLOCK,
+                             "there are more than %d disks, too many to choose one of them by a rule", FACT_DISKS_MAX);
         block_device_hold(device);
         add_disk(session, device, facts);
         next = device->registry_next;

@@ -16,7 +16,7 @@ FLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-common -I. -I$(OUT) -isys
 	-D__SANITIZE_ADDRESS__=1 $(SANITIZE)
 
 ROOMS := core fs ui
-SOURCES := $(foreach room,$(ROOMS),$(wildcard $(room)/*.c $(room)/*/*.c $(room)/*.S)) $(wildcard tests/fuzz/*.c) \
+SOURCES := $(foreach room,$(ROOMS),$(wildcard $(room)/*.c $(room)/*/*.c $(room)/*.S $(room)/*/*.S)) $(wildcard tests/fuzz/*.c) \
 	tests/support/test_platform.c tests/support/memory_store.c drivers/usb/usb_descriptor.c
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(basename $(SOURCES)))
 LIBRARIES := $(foreach name,zstd blake3 e2p com_err,$(PORTS)/lib/lib$(name).a)

@@ -318,6 +318,27 @@ static void test_a_key_stops_it(void **state)
     assert_int_equal(count_files("\\done-"), 0);
 }
 
+static void test_more_disks_than_can_be_told(void **state)
+{
+    static struct block_device others[FACT_DISKS_MAX];
+    enum job_file_end end;
+
+    (void)state;
+    memset(others, 0, sizeof(others));
+    for (size_t i = 0; i < FACT_DISKS_MAX; i++) {
+        snprintf(others[i].name, sizeof(others[i].name), "usb:%zu", i);
+        others[i].geometry.logical_block = 512;
+        if (i + 1 < FACT_DISKS_MAX)
+            block_registry_add(&registry, &others[i]);
+    }
+    key_after = 1;
+    assert_int_equal(run(RULES, &end), EXIT_CODE_CANCELLED);
+    block_registry_add(&registry, &others[FACT_DISKS_MAX - 1]);
+    assert_int_equal(run(RULES, &end), EXIT_CODE_OTHER);
+    assert_non_null(strstr(text, "more than 32 disks"));
+    check_untouched();
+}
+
 static void test_a_file_from_elsewhere_is_counted_down_longer(void **state)
 {
     enum job_file_end end;
@@ -495,6 +516,7 @@ int main(void)
         TEST(test_once_is_enough),
         TEST(test_a_machine_that_nothing_tells_from_others),
         TEST(test_a_key_stops_it),
+        TEST(test_more_disks_than_can_be_told),
         TEST(test_a_file_from_elsewhere_is_counted_down_longer),
         TEST(test_no_rule),
         TEST(test_a_rule_for_doing_nothing),
