@@ -111,6 +111,27 @@ struct image_writer;
 /* Opens the first volume and queues the header. split: most bytes per volume, 0: the store's own limit. Copies `description`. */
 int image_writer_create(struct loop *loop, struct stream_store *store, const struct image_description *description,
                         uint64_t split, struct image_writer **writer, struct error *error);
+/* What an image without an end holds. */
+struct image_kept {
+    uint64_t disk_bytes;   /* from the disk's start on, in whole segments */
+    uint64_t stored_bytes; /* of the image, up to there */
+    uint64_t unreadable_bytes;
+    unsigned volume; /* the last one's number; 0: unsplit */
+    bool complete;   /* the image has its end */
+};
+/*
+ * Looks at an image that may go on, from the header along its chain. The description is the caller's to free. -ERROR_NOT_FOUND: there is
+ * none; -ERROR_CORRUPT: nothing of it can be gone on with; -ERROR_UNSUPPORTED.
+ */
+int image_look(struct loop *loop, struct stream_store *store, struct image_description *description,
+               struct image_kept *kept, struct error *error);
+/*
+ * Goes on with an image without an end: cuts it behind its last whole segment that holds nothing of the disk from `limit` on, and begins
+ * a further session there. What is left is in *kept: the next image_writer_add() is what follows kept->disk_bytes on the disk. Nothing is
+ * changed before all that can be checked was found right. The store must have reopen().
+ */
+int image_writer_continue(struct loop *loop, struct stream_store *store, uint64_t split, uint64_t limit,
+                          struct image_writer **writer, struct image_kept *kept, struct error *error);
 /*
  * True when the next image_writer_add() will not have to wait (segment buffers are not both busy with the stream). When false: run
  * the loop.

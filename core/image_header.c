@@ -192,13 +192,9 @@ size_t header_size(const struct image_description *description)
     return HEAD_AT_VALUES + put_values(NULL, description) + FRAME_HASH_SIZE;
 }
 
-void header_build(uint8_t *frame, const struct image_description *description, unsigned kind, unsigned volume,
-                  uint64_t offset, struct image_chain *chain)
+void header_build(uint8_t *frame, const struct image_description *description)
 {
     memset(frame, 0, HEAD_AT_VALUES);
-    frame_begin(frame, TAG_HEAD, chain, offset);
-    store_le32(frame + HEAD_AT_KIND, kind);
-    store_le32(frame + HEAD_AT_VOLUME, volume);
     store_le64(frame + HEAD_AT_DISK_BYTES, description->disk_bytes);
     store_le32(frame + HEAD_AT_LOGICAL, description->logical_block);
     store_le32(frame + HEAD_AT_PHYSICAL, description->physical_block);
@@ -211,7 +207,15 @@ void header_build(uint8_t *frame, const struct image_description *description, u
     memcpy(frame + HEAD_AT_MAP_HASH, description->map_hash, IMAGE_HASH_SIZE);
     size_t values = put_values(frame + HEAD_AT_VALUES, description);
     store_le32(frame + HEAD_AT_VALUES_SIZE, (uint32_t)values);
-    frame_seal(frame, HEAD_AT_VALUES + values + FRAME_HASH_SIZE, chain);
+}
+
+void header_repeat(uint8_t *frame, size_t size, unsigned kind, unsigned volume, uint64_t offset,
+                   struct image_chain *chain)
+{
+    frame_begin(frame, TAG_HEAD, chain, offset);
+    store_le32(frame + HEAD_AT_KIND, kind);
+    store_le32(frame + HEAD_AT_VOLUME, volume);
+    frame_seal(frame, size, chain);
 }
 
 /* --- reading --- */

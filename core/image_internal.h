@@ -10,6 +10,7 @@
  * image_table.c    the table of all links, the trailer, the seek table
  * image_source.c   volumes as one row of bytes to read
  * image_writer.c   gathers chunks into segments; image_output.c sends segments away and ends the image
+ * image_continue.c finds how far an image without an end goes
  * image_open.c     finds and checks header, trailer, table and indexes
  * image_reader.c   yields chunks in order; image_salvage.c finds the way after damage
  * image_block.c    an image as a disk
@@ -69,9 +70,11 @@ int frame_check(const uint8_t *frame, size_t size, const char *tag, struct image
 
 /* --- image_header.c --- */
 size_t header_size(const struct image_description *description);
-/* Writes a whole header frame (header_size() bytes) and moves the chain on. */
-void header_build(uint8_t *frame, const struct image_description *description, unsigned kind, unsigned volume,
-                  uint64_t offset, struct image_chain *chain);
+/* Writes what all headers of an image share into a frame of header_size() bytes; header_repeat() makes one of it. */
+void header_build(uint8_t *frame, const struct image_description *description);
+/* Makes a frame that holds a header one of this kind and place, and moves the chain on. */
+void header_repeat(uint8_t *frame, size_t size, unsigned kind, unsigned volume, uint64_t offset,
+                   struct image_chain *chain);
 /* Reads a whole frame whose envelope has been checked. The description is the caller's to free. */
 int header_parse(struct platform *platform, const uint8_t *frame, size_t size, struct image_description *description,
                  const char *name, struct error *error);
@@ -294,5 +297,35 @@ bool file_volume_right(const struct image_file *file, const uint8_t *frame, unsi
 /* Compares what stands behind the trailer with what it has to be, up to the end. */
 int file_check_seek_table(struct image_file *file, const struct image_trailer *trailer, uint64_t trailer_offset,
                           struct image_tally *tally, struct error *error);
+
+/* --- image_continue.c --- */
+/*
+ * Follows the chain of an image as far as it goes. A segment counts when all its stored bytes are there; whether they are the right
+ * ones is not looked at.
+ */
+struct image_trace {
+    struct image_file file;
+    struct image_chain chain; /* as it stands behind the last link */
+    uint64_t offset;          /* image offset behind it */
+    uint64_t disk_offset;     /* up to here the disk is in the image */
+    unsigned volumes, sessions;
+};
+struct trace_link {
+    struct image_index *index; /* held by the link; NULL: a header, of the kind and size below */
+    unsigned kind, volume;
+    size_t size;
+};
+/* -ERROR_UNSUPPORTED for a pipe; -ERROR_CORRUPT when the image's first header is not whole or its files were renamed or joined. */
+int trace_open(struct loop *loop, struct stream_store *store, struct image_trace *trace, struct error *error);
+/* The next link, if it holds nothing of the disk from `limit` on; -ERROR_END when there is none. trace_count() takes it. */
+int trace_next(struct image_trace *trace, uint64_t limit, struct trace_link *link, struct error *error);
+/* Counts the link and lets go of it. */
+void trace_count(struct trace_link *link, const struct image_trace *trace, struct image_tally *tally);
+/*
+ * Where the image goes on: number of a volume, and its bytes that are kept; *begun false: not even its header is whole, all of it is
+ * written again. -ERROR_CORRUPT when further volumes stand behind.
+ */
+int trace_end(const struct image_trace *trace, unsigned *volume, uint64_t *bytes, bool *begun, struct error *error);
+void trace_close(struct image_trace *trace);
 
 #endif

@@ -21,8 +21,7 @@ int writer_fail(struct image_writer *writer, enum error_code code, const char *d
     return writer->status;
 }
 
-/* The next row that is counted will stand in the table. */
-static int reserve_row(struct image_writer *writer)
+int output_reserve_row(struct image_writer *writer)
 {
     struct row_page *page = writer->last_rows;
 
@@ -55,21 +54,16 @@ static int put(struct image_writer *writer, const void *data, size_t size)
 
 static int put_header(struct image_writer *writer, unsigned kind)
 {
-    size_t size = header_size(&writer->description);
-    uint8_t *frame = platform_allocate(writer->loop->platform, size);
+    size_t size = writer->head_size;
 
-    if (!frame)
-        return writer_fail(writer, ERROR_NO_MEMORY, "header");
-    header_build(frame, &writer->description, kind, writer->volume, writer->image_offset, &writer->chain);
+    header_repeat(writer->head, size, kind, writer->volume, writer->image_offset, &writer->chain);
     if (kind == HEAD_FIRST) {
         memcpy(writer->tally.head_hash, writer->chain.last, IMAGE_HASH_SIZE);
         tally_seek_frame(&writer->tally, size, 0);
-    } else if (!reserve_row(writer)) {
+    } else if (!output_reserve_row(writer)) {
         tally_header(&writer->tally, kind, writer->volume, size, writer->chain.last);
     }
-    put(writer, frame, size);
-    platform_release(writer->loop->platform, frame);
-    return writer->status;
+    return put(writer, writer->head, size);
 }
 
 /* Opens the volume and begins it. */
@@ -77,7 +71,10 @@ static int begin_volume(struct image_writer *writer)
 {
     if (writer->volume > VOLUMES_MAX)
         return writer_fail(writer, ERROR_NO_SPACE, "more than 999 volumes would be needed; make them bigger");
-    writer->status = writer->store->open(writer->store, writer->volume, true, &writer->stream, &writer->error);
+    struct stream_store *store = writer->store;
+    bool begun = writer->volume && writer->volume == writer->begun_volume;
+    writer->status = begun ? store->reopen(store, writer->volume, 0, &writer->stream, &writer->error)
+                           : store->open(store, writer->volume, true, &writer->stream, &writer->error);
     if (writer->status)
         return writer->status;
     writer->volume_bytes = 0;
@@ -115,20 +112,17 @@ static uint64_t size_bound(const struct image_description *description)
 /* A volume holds its header and one segment at the least. */
 static uint64_t least_volume(const struct image_writer *writer)
 {
-    return LEAD_SIZE + header_size(&writer->description) + INDEX_ROOM(writer->entries_limit) + writer->chunk_bound +
-           ZERO_FRAME_SIZE;
+    return LEAD_SIZE + writer->head_size + INDEX_ROOM(writer->entries_limit) + writer->chunk_bound + ZERO_FRAME_SIZE;
 }
 
-int output_start(struct image_writer *writer, uint64_t split)
+static uint64_t store_limit(const struct image_writer *writer)
 {
-    const struct image_description *description = &writer->description;
-    uint64_t store_limit = writer->store->max_volume_bytes ? writer->store->max_volume_bytes : UINT64_MAX;
-    uint64_t bound = size_bound(description) + least_volume(writer);
+    return writer->store->max_volume_bytes ? writer->store->max_volume_bytes : UINT64_MAX;
+}
 
-    if (header_size(description) > HEAD_SIZE_MAX)
-        return writer_fail(writer, ERROR_OUT_OF_RANGE, "the partition table is too big for the header");
-    if ((!split && store_limit < bound) || split > store_limit)
-        split = store_limit;
+/* split 0: one file, as large as it can be there. */
+static int set_limits(struct image_writer *writer, uint64_t split)
+{
     if (split && split < SMALL_VOLUME)
         writer->entries_limit = SEGMENT_ENTRIES_SMALL;
     uint64_t least = least_volume(writer);
@@ -138,13 +132,57 @@ int output_start(struct image_writer *writer, uint64_t split)
                       "volumes of this image need %llu bytes at least", (unsigned long long)least);
         return writer->status;
     }
-    writer->volume_limit = split ? split : store_limit;
-    writer->volume = split ? 1 : 0;
+    writer->volume_limit = split ? split : store_limit(writer);
     /* What a volume can hold beside its header and an index. */
     uint64_t limit = writer->volume_limit - least + writer->chunk_bound + ZERO_FRAME_SIZE;
     if (limit < writer->segment_limit)
         writer->segment_limit = limit;
-    return begin_volume(writer);
+    return 0;
+}
+
+int output_start(struct image_writer *writer, uint64_t split)
+{
+    uint64_t most = store_limit(writer), bound = size_bound(&writer->description) + least_volume(writer);
+
+    if (writer->head_size > HEAD_SIZE_MAX)
+        return writer_fail(writer, ERROR_OUT_OF_RANGE, "the partition table is too big for the header");
+    if ((!split && most < bound) || split > most)
+        split = most;
+    writer->volume = split ? 1 : 0;
+    return set_limits(writer, split) ? writer->status : begin_volume(writer);
+}
+
+int output_continue(struct image_writer *writer, uint64_t split)
+{
+    struct stream_store *store = writer->store;
+    struct platform *platform = writer->loop->platform;
+    uint64_t most = store_limit(writer);
+
+    /* Whether it is cut was decided when it began. */
+    if (!writer->volume)
+        split = 0;
+    else if (!split || split > most)
+        split = most;
+    if (set_limits(writer, split))
+        return writer->status;
+    if (writer->begun_volume) {
+        /* What the session before began comes out as it would have: the same bytes. */
+        if (begin_volume(writer))
+            return writer->status;
+    } else {
+        writer->status = store->reopen(store, writer->volume, writer->volume_bytes, &writer->stream, &writer->error);
+        if (writer->status)
+            return writer->status;
+        if (writer->volume &&
+            (writer->volume_bytes > writer->volume_limit ||
+             writer->head_size > writer->volume_limit - writer->volume_bytes) &&
+            next_volume(writer))
+            return writer->status;
+    }
+    platform->ops->random(platform, writer->chain.session, sizeof writer->chain.session);
+    if (!put_header(writer, HEAD_SESSION))
+        writer->status = stream_flush(writer->stream, &writer->error);
+    return writer->status;
 }
 
 /* --- a segment on its way --- */
@@ -180,7 +218,7 @@ void output_segment(struct image_writer *writer)
     writer->filling = segment == &writer->segments[0] ? &writer->segments[1] : &writer->segments[0];
     index->size = index_frame_size(index);
     uint64_t total = index->size + index->stored;
-    if (total > writer->volume_limit - writer->volume_bytes) {
+    if (writer->volume_bytes > writer->volume_limit || total > writer->volume_limit - writer->volume_bytes) {
         if (!writer->volume) {
             writer_fail(writer, ERROR_NO_SPACE, "the file would become bigger than its volume allows; split the image");
             return;
@@ -188,7 +226,7 @@ void output_segment(struct image_writer *writer)
         if (next_volume(writer))
             return;
     }
-    if (reserve_row(writer))
+    if (output_reserve_row(writer))
         return;
     seal_index(writer, segment);
     tally_index(&writer->tally, index);
@@ -348,14 +386,13 @@ static uint64_t end_size(const struct image_writer *writer, uint64_t more_rows, 
     uint64_t rows = writer->tally.rows + more_rows;
     uint64_t frames = writer->seek.frames + 4 + rows / TABLE_ROWS_MAX + 2 * more_rows;
 
-    return header_size(&writer->description) + table_bytes(rows) + TRAILER_SIZE +
-           (seek_table ? SEEK_TABLE_SIZE(frames) : 0);
+    return writer->head_size + table_bytes(rows) + TRAILER_SIZE + (seek_table ? SEEK_TABLE_SIZE(frames) : 0);
 }
 
 static int place_end(struct image_writer *writer, bool *seek_table)
 {
-    uint64_t begin = LEAD_SIZE + header_size(&writer->description);
-    uint64_t left = writer->volume_limit - writer->volume_bytes;
+    uint64_t begin = LEAD_SIZE + writer->head_size;
+    uint64_t left = writer->volume_limit > writer->volume_bytes ? writer->volume_limit - writer->volume_bytes : 0;
 
     *seek_table = !writer->seek.dropped;
     if (end_size(writer, 1, *seek_table) <= left)

@@ -360,6 +360,7 @@ static void writer_free(struct image_writer *writer)
     }
     seek_store_free(&writer->seek);
     image_description_free(&writer->description);
+    platform_release(platform, writer->head);
     platform_release(platform, writer);
 }
 
@@ -385,6 +386,11 @@ static int writer_init(struct image_writer *writer, const struct image_descripti
     writer->pieces_max = (unsigned)(writer->segment_limit / PIECE_SIZE) + 2 + PIECES_AHEAD;
     if (memory_is_zero(writer->description.uuid, 16))
         platform->ops->random(platform, writer->description.uuid, 16);
+    writer->head_size = header_size(&writer->description);
+    writer->head = platform_allocate(platform, writer->head_size);
+    if (!writer->head)
+        return -ERROR_NO_MEMORY;
+    header_build(writer->head, &writer->description);
     memcpy(writer->chain.uuid, writer->description.uuid, 16);
     platform->ops->random(platform, writer->chain.session, 16);
     tally_init(&writer->tally, description->disk_bytes);
@@ -393,32 +399,113 @@ static int writer_init(struct image_writer *writer, const struct image_descripti
     return 0;
 }
 
+static int writer_new(struct loop *loop, struct stream_store *store, const struct image_description *description,
+                      struct image_writer **writer, struct error *error)
+{
+    struct image_writer *new = platform_allocate_zeroed(loop->platform, sizeof *new);
+
+    *writer = new;
+    if (new) {
+        new->loop = loop;
+        new->store = store;
+        if (!writer_init(new, description))
+            return 0;
+    }
+    image_writer_destroy(new);
+    *writer = NULL;
+    return error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, store->name, ERROR_NO_BLOCK, "image writer");
+}
+
+/* Hands a writer that could not begin back to nobody. */
+static int writer_lost(struct image_writer **writer, int status, struct error *error)
+{
+    if (error && (*writer)->status)
+        *error = (*writer)->error;
+    image_writer_destroy(*writer);
+    *writer = NULL;
+    return status;
+}
+
 int image_writer_create(struct loop *loop, struct stream_store *store, const struct image_description *description,
                         uint64_t split, struct image_writer **writer, struct error *error)
 {
     int status = description_check(description, store->name, error);
 
     *writer = NULL;
+    if (!status)
+        status = writer_new(loop, store, description, writer, error);
     if (status)
         return status;
-    struct image_writer *new = platform_allocate_zeroed(loop->platform, sizeof *new);
-    if (!new)
-        return error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, store->name, ERROR_NO_BLOCK, "image writer");
-    new->loop = loop;
-    new->store = store;
-    status = writer_init(new, description);
-    if (status)
-        error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, store->name, ERROR_NO_BLOCK, "image writer");
-    else
-        status = output_start(new, split);
-    if (status) {
-        if (error && new->status)
-            *error = new->error;
-        image_writer_destroy(new);
-        return status;
+    status = output_start(*writer, split);
+    return status ? writer_lost(writer, status, error) : 0;
+}
+
+/* The links that are kept become the writer's, as if it had written them. */
+static int adopt_links(struct image_writer *writer, struct image_trace *trace, uint64_t limit, struct error *error)
+{
+    struct trace_link link;
+    int status;
+
+    tally_begin(&writer->tally, &trace->file);
+    while (!(status = trace_next(trace, limit, &link, error))) {
+        status = output_reserve_row(writer);
+        if (status) {
+            index_release(link.index);
+            return status;
+        }
+        trace_count(&link, trace, &writer->tally);
     }
-    *writer = new;
+    return status == -ERROR_END ? 0 : status;
+}
+
+static int adopt(struct image_writer *writer, struct image_trace *trace, uint64_t limit, struct error *error)
+{
+    bool begun;
+    int status = adopt_links(writer, trace, limit, error);
+
+    if (!status)
+        status = trace_end(trace, &writer->volume, &writer->volume_bytes, &begun, error);
+    if (status)
+        return status;
+    writer->begun_volume = begun ? 0 : writer->volume;
+    writer->chain = trace->chain;
+    writer->image_offset = trace->offset;
+    writer->disk_offset = trace->disk_offset;
+    writer->region = description_region(&writer->description, writer->disk_offset);
+    segment_reset(writer->filling, writer->disk_offset, writer->region);
     return 0;
+}
+
+int image_writer_continue(struct loop *loop, struct stream_store *store, uint64_t split, uint64_t limit,
+                          struct image_writer **writer, struct image_kept *kept, struct error *error)
+{
+    struct image_trace trace;
+    int status = trace_open(loop, store, &trace, error);
+
+    *writer = NULL;
+    if (status)
+        return status;
+    status = writer_new(loop, store, &trace.file.description, writer, error);
+    if (!status)
+        status = adopt(*writer, &trace, limit, error);
+    if (*writer) {
+        /* What a newer program said in the header stands in the further ones, too. */
+        platform_release(loop->platform, (*writer)->head);
+        (*writer)->head = trace.file.head;
+        (*writer)->head_size = trace.file.head_size;
+        trace.file.head = NULL;
+    }
+    trace_close(&trace); /* no other stream is open when a volume is opened again */
+    if (!*writer)
+        return status;
+    const struct image_totals *totals = &(*writer)->tally.totals;
+    *kept = (struct image_kept){.disk_bytes = (*writer)->disk_offset,
+                                .stored_bytes = (*writer)->image_offset,
+                                .unreadable_bytes = totals->unreadable_bytes,
+                                .volume = (*writer)->volume};
+    if (!status)
+        status = output_continue(*writer, split);
+    return status ? writer_lost(writer, status, error) : 0;
 }
 
 int image_writer_finish(struct image_writer *writer, struct image_totals *totals, struct error *error)

@@ -46,6 +46,8 @@ struct image_writer {
     struct stream_store *store;
     struct stream *stream; /* of the volume being written */
     struct image_description description;
+    uint8_t *head; /* the header, as it was last written */
+    size_t head_size;
     int status; /* of the first failure; with its error */
     struct error error;
 
@@ -81,13 +83,18 @@ struct image_writer {
     struct seek_store seek;
     struct row_page *first_rows, *last_rows;
     uint64_t image_offset, volume_bytes, volume_limit;
-    unsigned volume; /* number; 0: unsplit */
+    unsigned volume;       /* number; 0: unsplit */
+    unsigned begun_volume; /* number of one that is there without a whole header; 0: none */
     bool finished;
 };
 
 /* image_output.c. All but output_pump() may wait. */
 int writer_fail(struct image_writer *writer, enum error_code code, const char *detail);
 int output_start(struct image_writer *writer, uint64_t split);
+/* Opens the volume at hand behind what is kept of it and begins a session. */
+int output_continue(struct image_writer *writer, uint64_t split);
+/* The next link that is counted will stand in the table. */
+int output_reserve_row(struct image_writer *writer);
 /* Seals the filled segment's index and begins to send it; no other is on its way. The caller gets the other one to fill. */
 void output_segment(struct image_writer *writer);
 /* Hands on what the stream will take now. */

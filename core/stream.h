@@ -75,6 +75,13 @@ struct stream_store {
      * creates; -ERROR_EXISTS when the file is there.
      */
     int (*open)(struct stream_store *store, unsigned volume, bool write, struct stream **stream, struct error *error);
+    /*
+     * Opens a volume that is there for writing behind its first `length` bytes, which is how long the stream says it is. What
+     * lies behind them is cut off, for good with the next flush; what is refused is refused before anything is cut. No other
+     * stream of it is open. -ERROR_NOT_FOUND; -ERROR_OUT_OF_RANGE when it is shorter. NULL: files cannot be gone on with here.
+     */
+    int (*reopen)(struct stream_store *store, unsigned volume, uint64_t length, struct stream **stream,
+                  struct error *error);
     /* Removes a volume that was written by this run (after a cancel). May be NULL. */
     int (*remove)(struct stream_store *store, unsigned volume, struct error *error);
     /* Bytes that can still be stored; UINT64_MAX: unknown. May be NULL. */

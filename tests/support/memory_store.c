@@ -248,17 +248,10 @@ static int memory_close(struct stream *stream, struct error *error)
     return 0;
 }
 
-static int memory_open(struct stream_store *generic, unsigned number, bool write, struct stream **stream,
-                       struct error *error)
+static int open_there(struct memory_store *store, unsigned number, bool write, struct stream **stream)
 {
     static const struct stream_ops ops = {memory_submit, memory_poll, memory_close};
-    struct memory_store *store = (struct memory_store *)generic;
     struct memory_volume *volume = &store->volumes[number];
-
-    if (!write && !volume->there)
-        return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, generic->name, ERROR_NO_BLOCK, "no volume %u", number);
-    if (write && volume->there)
-        return error_set(error, ERROR_EXISTS, OPERATION_OPEN, generic->name, ERROR_NO_BLOCK, "volume %u", number);
     struct memory_stream *memory = calloc(1, sizeof *memory);
     if (!memory)
         return -ERROR_NO_MEMORY;
@@ -279,6 +272,34 @@ static int memory_open(struct stream_store *generic, unsigned number, bool write
     return 0;
 }
 
+static int memory_open(struct stream_store *generic, unsigned number, bool write, struct stream **stream,
+                       struct error *error)
+{
+    struct memory_store *store = (struct memory_store *)generic;
+    struct memory_volume *volume = &store->volumes[number];
+
+    if (!write && !volume->there)
+        return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, generic->name, ERROR_NO_BLOCK, "no volume %u", number);
+    if (write && volume->there)
+        return error_set(error, ERROR_EXISTS, OPERATION_OPEN, generic->name, ERROR_NO_BLOCK, "volume %u", number);
+    return open_there(store, number, write, stream);
+}
+
+static int memory_reopen(struct stream_store *generic, unsigned number, uint64_t length, struct stream **stream,
+                         struct error *error)
+{
+    struct memory_store *store = (struct memory_store *)generic;
+    struct memory_volume *volume = &store->volumes[number];
+
+    if (!volume->there)
+        return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, generic->name, ERROR_NO_BLOCK, "no volume %u", number);
+    if (length > volume->size || store->open_streams)
+        return error_set(error, ERROR_OUT_OF_RANGE, OPERATION_OPEN, generic->name, ERROR_NO_BLOCK, "volume %u", number);
+    volume->size = (size_t)length;
+    store->cuts++;
+    return open_there(store, number, true, stream);
+}
+
 static void memory_store_close(struct stream_store *store)
 {
     (void)store; /* the test frees it */
@@ -289,6 +310,7 @@ void memory_store_init(struct memory_store *store, struct loop *loop)
     memset(store, 0, sizeof *store);
     store->loop = loop;
     store->store.open = memory_open;
+    store->store.reopen = memory_reopen;
     store->store.close = memory_store_close;
     store->store.max_volume_bytes = UINT64_MAX;
     store->fail_write_at = UINT64_MAX;

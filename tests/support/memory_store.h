@@ -27,7 +27,7 @@ struct memory_store {
     unsigned delay;                        /* polls before a request ends */
     uint64_t written;                      /* bytes */
     uint64_t requests;                     /* that were taken */
-    unsigned flushes, open_streams;
+    unsigned flushes, open_streams, cuts;
 };
 
 /* A platform on malloc: time passes by itself, nothing else is there. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A continued image: a header of a further session stands between two segments. No writer makes them yet, readers have to read them;
- * so this puts one together from the segments of another image, frame by frame as the specification says.
+ * A continued image: a header of a further session stands between two segments. Readers are shown one that no writer of
+ * ours made: it is put together from the segments of another image, frame by frame as the specification says.
  */
 #include <setjmp.h>
 #include <stdarg.h>
