@@ -24,8 +24,9 @@ struct job_options {
     bool raw;            /* capture: everything counts as used */
     bool no_verify;      /* do not read back what was written */
     bool discard;        /* restore/clone: discard unused blocks of the target */
-    bool resume;  /* restore: go on with one of the same image that was cut off, without what is written already */
-    bool salvage; /* take the rest of a damaged or incomplete image; store unreadable sectors as zeroes */
+    /* Restore, capture: go on with one that was cut off: of the same image, without what is written already; into the same image. */
+    bool resume;
+    bool salvage;        /* take the rest of a damaged or incomplete image; store unreadable sectors as zeroes */
     unsigned processors; /* 0: all */
     size_t memory_limit; /* 0: default */
     /* Restore, clone: what is read back while writing goes on lies so many bytes of data behind it; 0: default (1 GiB). */
@@ -41,6 +42,7 @@ struct job_end {
     unsigned partition;         /* #N; 0: the whole */
     const char *mounted_at;     /* host: where it or a partition of it is mounted; NULL: not */
     bool is_boot_stick;
+    bool continues; /* before a store is opened for writing: its image may be there, to go on with */
 };
 
 struct job_request {
@@ -90,6 +92,7 @@ struct plan {
     uint64_t likely_image_bytes;   /* capture: what it comes to with data as most disks hold it */
     uint64_t free_bytes;           /* capture: room where the image goes; UINT64_MAX: unknown */
     uint64_t volume_bytes;         /* capture: the image is cut into volumes of this size; 0: it is one file */
+    struct image_kept kept;        /* capture that goes on: what is there already */
     bool destroys;                 /* needs a confirmation */
     bool refused;                  /* a message of level MESSAGE_REFUSAL says why; job_run() returns -ERROR_REFUSED */
     struct message_list messages;
@@ -131,7 +134,7 @@ struct job_progress {
      * all of it is done. They never fall. Not told:
      *  - the tables, and what else job_run() keeps to the last: they are written and read back in PHASE_FINISH;
      *  - a capture's written_position is what the image's writer took: up to a segment of it may not be stored yet;
-     *  - while a restore that goes on looks for what is there already (PHASE_READ_BACK at the beginning), all are 0.
+     *  - while a restore or capture that goes on looks for what is there already (PHASE_READ_BACK at the beginning), all are 0.
      */
     uint64_t begin_position, end_position;
     uint64_t read_position, written_position, verified_position;
@@ -158,6 +161,7 @@ struct job_result {
     struct error error;
     struct image_totals totals;
     uint64_t read_bytes, written_bytes, verified_bytes;
+    uint64_t compared_bytes; /* capture that went on: of read_bytes, what the image had already */
     uint64_t unreadable_bytes, damaged_bytes;
     uint64_t plan_nanoseconds, copy_nanoseconds, verify_nanoseconds; /* without pauses */
     uint64_t paused_nanoseconds;

@@ -46,6 +46,15 @@ static int counting_open(struct stream_store *store, unsigned volume, bool write
     return status;
 }
 
+static int counting_reopen(struct stream_store *store, unsigned volume, uint64_t length, struct stream **stream,
+                           struct error *error)
+{
+    struct counting_store *counting = (struct counting_store *)store;
+
+    counting->created = volume + 1;
+    return counting->inner->reopen(counting->inner, volume, length, stream, error);
+}
+
 static uint64_t counting_free_space(struct stream_store *store)
 {
     struct counting_store *counting = (struct counting_store *)store;
@@ -64,6 +73,7 @@ static void counting_init(struct counting_store *counting, const struct job_end 
 
     counting->store = *inner;
     counting->store.open = counting_open;
+    counting->store.reopen = inner->reopen ? counting_reopen : NULL;
     counting->store.remove = NULL;
     counting->store.free_space = counting_free_space;
     counting->store.close = counting_close;
@@ -173,16 +183,26 @@ static bool flush_step(struct job *job)
     return image_writer_idle(job->writer);
 }
 
+static int begin_image(struct job *job, struct counting_store *counting, struct error *error)
+{
+    int status;
+
+    if (job->options->resume)
+        return job_continue_image(job, &counting->store, error);
+    status = image_writer_create(job->loop, &counting->store, &job->plan->description, job->options->split,
+                                 &job->writer, error);
+    if (status)
+        error->side = SIDE_IMAGE;
+    return status;
+}
+
 static int write_image(struct job *job, struct counting_store *counting, struct error *error)
 {
     const struct job_options *options = job->options;
-    int status =
-        image_writer_create(job->loop, &counting->store, &job->plan->description, options->split, &job->writer, error);
+    int status = begin_image(job, counting, error);
 
-    if (status) {
-        error->side = SIDE_IMAGE;
+    if (status)
         return status;
-    }
     status = job_open_pipeline(job, options->level ? options->level : LEVEL_AUTO);
     if (!status)
         status = job_source_open(job, PIPELINE_ENCODE, error);
@@ -262,7 +282,7 @@ int job_capture(struct job *job, struct error *error)
         job_message(job, MESSAGE_INFO, MESSAGE_NOT_READ_BACK, 0, target->store->name, NULL, 0, 0);
     else if (!status)
         status = read_image_back(job, error);
-    if (job_status(job) == -ERROR_CANCELLED && !target->is_pipe)
+    if (job_status(job) == -ERROR_CANCELLED && !target->is_pipe && !job->options->resume)
         remove_volumes(&counting);
     return status;
 }

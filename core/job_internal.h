@@ -10,6 +10,7 @@
  *   job_target.c    slots -> disk, tables last         job_ledger.c  what was written, read back and compared
  *   job_overlap.c   when that is read back while writing still goes on
  *   job_continue.c  what of it a restore that was cut off has written already
+ *   job_session.c   a capture that was cut off goes on: its image gets a further session
  *   job_capture.c, job_restore.c, job_clone.c, job_verify.c: the jobs, made of these
  */
 #ifndef CORE_JOB_INTERNAL_H
@@ -162,6 +163,7 @@ struct job {
     struct image_writer *writer;
     struct image_chunk run; /* of ZERO, UNUSED or UNREADABLE, not yet added; length 0: none */
     uint64_t run_end;       /* source offset */
+    uint64_t compared;      /* continued: up to here the source is what the image says; source offset */
 };
 
 static inline uint64_t smaller_of(uint64_t a, uint64_t b)
@@ -225,6 +227,8 @@ void plan_refuse(struct plan *plan, enum message_id id, const char *text0, const
                  uint64_t number1);
 /* Capture: refuses an image file inside of what is captured, looks at the free space. */
 void plan_check_store(struct plan *plan);
+/* Capture: an image that is there and has no end goes on. Refuses what cannot, and another disk. */
+int plan_continue(struct loop *loop, struct plan *plan, struct error *error);
 /* The partition table that the description carries, read as if from the disk. Kind NONE when it carries none. */
 int plan_image_table(struct loop *loop, const struct image_description *description, struct partition_table *table,
                      struct error *error);
@@ -317,6 +321,10 @@ int job_find_written(struct job *job, struct error *error);
 /* Is the next chunk of the image on the target already? Counts it as copied. */
 bool job_is_written(struct job *job);
 void job_forget_written(struct job *job);
+
+/* --- job_session.c --- */
+/* Compares what the image has with the source, then opens job->writer behind it, and the source is read from there on. Waits. */
+int job_continue_image(struct job *job, struct stream_store *store, struct error *error);
 
 /* --- the jobs --- */
 /* Restore and clone: begin, copy from what `fill` brings, finish. */

@@ -51,6 +51,8 @@ static uint64_t volume_size(const struct plan *plan, uint64_t most)
 
     if (!limit)
         limit = UINT64_MAX;
+    if (plan->request.options.resume) /* whether it is cut was decided when it began */
+        return !plan->kept.volume ? 0 : split && split < limit ? split : limit == UINT64_MAX ? 0 : limit;
     if (split)
         return split < limit ? split : limit;
     /* The writer, who must be sure, reckons with more than it can come to (core/image_output.c). */
@@ -88,6 +90,9 @@ static void check_space(struct plan *plan)
     struct stream_store *store = plan->request.target.store;
     uint64_t least = plan->source_bytes / 65536 + 4096, available = plan->free_bytes;
 
+    /* What is there of the image is a part of what it comes to. */
+    if (available != UINT64_MAX)
+        available += plan->kept.stored_bytes;
     if (available < least)
         plan_refuse(plan, MESSAGE_SPACE_NONE, store->name, NULL, least, available);
     else if (available < plan->likely_image_bytes)

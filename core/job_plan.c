@@ -411,8 +411,10 @@ static int make_plan(struct loop *loop, struct plan *plan, struct error *error)
         return status;
     }
     if (plan->kind == JOB_CAPTURE) {
-        plan_check_store(plan);
-        return 0;
+        status = request->options.resume ? plan_continue(loop, plan, error) : 0;
+        if (!status && !plan->refused)
+            plan_check_store(plan);
+        return status;
     }
     if (!request->target.disk)
         return 0;

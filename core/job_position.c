@@ -92,7 +92,7 @@ static void update_capture(struct job *job)
     if (job->writer) {
         advance(job, &positions->read, smaller_of(position, job_channel_front(&job->reads)));
         advance(job, &positions->written, lowest_copy(job, position));
-    } else if (job->reader) {
+    } else if (job->reader && positions->written) { /* not what is compared before a capture goes on */
         advance(job, &positions->verified, lowest_check(job, job->image_position));
     }
 }

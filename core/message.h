@@ -56,10 +56,15 @@ enum message_id {
     MESSAGE_PARTITION_MOVED,  /* text[0] file system, number[0] old, number[1] new first block; it notes the old one */
     MESSAGE_LAYOUT_GPT_MOVED, /* number[0] old, number[1] new byte of the backup GPT */
     MESSAGE_GAP_SKIPPED,      /* text[0] disk, number[0] byte offset, number[1] bytes in no partition: not read */
-    MESSAGE_CONTINUED,        /* text[0] disk, number[0] bytes that need not be written again */
+    MESSAGE_CONTINUED,        /* text[0] disk or image, number[0] bytes that need not be written again */
     MESSAGE_CAN_CONTINUE,     /* text[0] disk: a restore of this image onto it was cut off */
-    MESSAGE_NOTHING_TO_CONTINUE, /* text[0] disk: no restore of this image onto it was cut off, or it cannot go on */
-    MESSAGE_DIFFERS,             /* text[0] disk, number[0] byte offset, number[1] bytes: not what the image says */
+    MESSAGE_NOTHING_TO_CONTINUE,  /* text[0] disk: no restore of this image onto it was cut off, or it cannot go on */
+    MESSAGE_NO_IMAGE_TO_CONTINUE, /* text[0] image: there is none */
+    MESSAGE_IMAGE_COMPLETE,       /* text[0] image: it has its end, there is nothing to go on with */
+    MESSAGE_CANNOT_CONTINUE,      /* text[0] image, text[1] why it cannot go on */
+    MESSAGE_CONTINUES_OTHER_DISK, /* text[0] image, text[1] serial or model of the disk that it is of */
+    MESSAGE_SOURCE_CHANGED,       /* text[0] disk, text[1] what of it is not as it was when its capture was cut off */
+    MESSAGE_DIFFERS,              /* text[0] disk, number[0] byte offset, number[1] bytes: not what the image says */
     /* Devices */
     MESSAGE_FIRMWARE_FALLBACK, /* text[0] controller, text[1] why: served by the firmware's driver */
     MESSAGE_DEVICE_RESET,      /* text[0] device */
