@@ -422,6 +422,33 @@ static int create_file(struct file_store *store, const char *path, EFI_FILE **fi
     return 0;
 }
 
+/* The file becomes the stream's. */
+static int start_stream(struct file_store *store, EFI_FILE *file, unsigned volume, bool write, UINT64 size,
+                        struct stream **stream, struct error *error)
+{
+    struct file_stream *opened = platform_allocate_zeroed(&store->firmware->platform, sizeof(*opened));
+
+    if (!opened) {
+        file->Close(file);
+        return store_error(store, error, -ERROR_NO_MEMORY, OPERATION_OPEN, "", "the file cannot be opened");
+    }
+    opened->firmware = store->firmware;
+    opened->file = file;
+    opened->last = &opened->first;
+    opened->stream.ops = &file_stream_ops;
+    opened->stream.loop = store->loop;
+    opened->stream.can_seek = true;
+    opened->stream.can_write = write;
+    opened->stream.size = size;
+    if (volume)
+        snprintf(opened->stream.name, sizeof(opened->stream.name), "%.70s.%03u", store->store.name, volume);
+    else
+        snprintf(opened->stream.name, sizeof(opened->stream.name), "%s", store->store.name);
+    stream_start(&opened->stream);
+    *stream = &opened->stream;
+    return 0;
+}
+
 static int store_open_volume(struct stream_store *base, unsigned volume, bool write, struct stream **stream,
                              struct error *error)
 {
@@ -443,27 +470,55 @@ static int store_open_volume(struct stream_store *base, unsigned volume, bool wr
             return store_error(store, error, status, OPERATION_OPEN, path, "the file cannot be opened");
         status = firmware_error(file_size(file, &size));
     }
-    struct file_stream *opened = status ? NULL : platform_allocate_zeroed(&store->firmware->platform, sizeof(*opened));
-    if (!opened) {
+    if (status) {
         file->Close(file);
-        return store_error(store, error, status ? status : -ERROR_NO_MEMORY, OPERATION_OPEN, path,
-                           "the file cannot be opened");
+        return store_error(store, error, status, OPERATION_OPEN, path, "the file cannot be opened");
     }
-    opened->firmware = store->firmware;
-    opened->file = file;
-    opened->last = &opened->first;
-    opened->stream.ops = &file_stream_ops;
-    opened->stream.loop = store->loop;
-    opened->stream.can_seek = true;
-    opened->stream.can_write = write;
-    opened->stream.size = size;
-    if (volume)
-        snprintf(opened->stream.name, sizeof(opened->stream.name), "%.70s.%03u", store->store.name, volume);
-    else
-        snprintf(opened->stream.name, sizeof(opened->stream.name), "%s", store->store.name);
-    stream_start(&opened->stream);
-    *stream = &opened->stream;
-    return 0;
+    return start_stream(store, file, volume, write, size, stream, error);
+}
+
+/* UEFI 2.10, section 13.5: what SetInfo() is given is what the file becomes; all but its size stays as it is. */
+static EFI_STATUS cut_file(EFI_FILE *file, UINT64 length)
+{
+    EFI_GUID guid = EFI_FILE_INFO_ID;
+    UINT8 buffer[INFO_BYTES] __attribute__((aligned(8)));
+    EFI_FILE_INFO *info = (EFI_FILE_INFO *)buffer;
+    UINTN bytes = sizeof(buffer);
+    UINT64 size = UINT64_MAX;
+    EFI_STATUS status = file->GetInfo(file, &guid, &bytes, buffer);
+
+    if (EFI_ERROR(status) || info->FileSize == length)
+        return status;
+    info->FileSize = length;
+    status = file->SetInfo(file, &guid, bytes, buffer);
+    if (!EFI_ERROR(status))
+        status = file_size(file, &size);
+    return EFI_ERROR(status) || size == length ? status : EFI_DEVICE_ERROR;
+}
+
+static int store_reopen_volume(struct stream_store *base, unsigned volume, uint64_t length, struct stream **stream,
+                               struct error *error)
+{
+    struct file_store *store = (struct file_store *)base;
+    char path[PATH_UNITS];
+    EFI_FILE *file;
+    UINT64 size = 0;
+    int status = volume_path(store, volume, path);
+
+    if (!status)
+        status = firmware_error(file_open(&store->volume, path, EFI_FILE_MODE_READ | EFI_FILE_MODE_WRITE, &file));
+    if (status)
+        return store_error(store, error, status, OPERATION_OPEN, path, "the file cannot be opened for writing");
+    status = firmware_error(file_size(file, &size));
+    if (!status && size < length)
+        status = -ERROR_OUT_OF_RANGE;
+    if (!status)
+        status = firmware_error(cut_file(file, length));
+    if (status) {
+        file->Close(file);
+        return store_error(store, error, status, OPERATION_OPEN, path, "the firmware could not cut the file");
+    }
+    return start_stream(store, file, volume, true, length, stream, error);
 }
 
 static int store_remove_volume(struct stream_store *base, unsigned volume, struct error *error)
@@ -520,6 +575,7 @@ int firmware_store_open(struct loop *loop, struct firmware *firmware, const stru
     opened->write = write;
     snprintf(opened->path, sizeof(opened->path), "%s", path);
     opened->store.open = store_open_volume;
+    opened->store.reopen = store_reopen_volume;
     opened->store.remove = store_remove_volume;
     opened->store.free_space = store_free_space;
     opened->store.close = store_close;

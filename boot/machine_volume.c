@@ -25,6 +25,14 @@ static int volume_store_open(struct stream_store *base, unsigned volume, bool wr
     return store->inner->open(store->inner, volume, write, stream, error);
 }
 
+static int volume_store_reopen(struct stream_store *base, unsigned volume, uint64_t length, struct stream **stream,
+                               struct error *error)
+{
+    struct volume_store *store = (struct volume_store *)base;
+
+    return store->inner->reopen(store->inner, volume, length, stream, error);
+}
+
 static int volume_store_remove(struct stream_store *base, unsigned volume, struct error *error)
 {
     struct volume_store *store = (struct volume_store *)base;
@@ -160,6 +168,7 @@ static int wrap(struct machine *machine, const struct volume_candidate *candidat
         return status;
     }
     store->store.open = volume_store_open;
+    store->store.reopen = store->inner->reopen ? volume_store_reopen : NULL;
     store->store.remove = volume_store_remove;
     store->store.free_space = volume_store_free_space;
     store->store.close = volume_store_close;

@@ -75,6 +75,8 @@ int exfat_check_bitmap(struct exfat_volume *volume);
 /* Where an existing file lies. */
 int exfat_map_node(struct exfat_volume *volume, const struct exfat_node *node, struct exfat_map *map);
 void exfat_map_free(struct exfat_map *map);
+/* Whether the bitmap says so as well. */
+bool exfat_map_allocated(const struct exfat_volume *volume, const struct exfat_map *map);
 /* Makes a file at least so many clusters long, and somewhat longer where that costs nothing. -ENOSPC leaves it as it was or longer. */
 int exfat_map_grow(struct exfat_volume *volume, struct exfat_map *map, uint64_t clusters);
 /* Gives back what is behind the first `clusters`. */

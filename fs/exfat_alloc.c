@@ -170,6 +170,14 @@ void exfat_map_free(struct exfat_map *map)
     memset(map, 0, sizeof *map);
 }
 
+bool exfat_map_allocated(const struct exfat_volume *volume, const struct exfat_map *map)
+{
+    for (size_t i = 0; i < map->run_count; i++)
+        if (!all_set(volume, map->runs[i].first, map->runs[i].count))
+            return false;
+    return true;
+}
+
 /* A run at the map's end, joined with the last one where it can be. */
 static int append_run(struct exfat_map *map, uint32_t first, uint32_t count)
 {

@@ -363,6 +363,38 @@ static int store_open(void *context, void *file_context, const char *path, bool 
     return 0;
 }
 
+/* What is cut off stays claimed until the file is closed: no entry on the disk may name a cluster that is free. */
+static int store_reopen(void *context, void *file_context, const char *path, uint64_t length, struct error *error)
+{
+    struct exfat_volume *volume = context;
+    struct exfat_file *file = file_context;
+    uint64_t size;
+    int status = store_open(volume, file, path, false, &size, error);
+
+    if (status < 0)
+        return status;
+    if (length > size)
+        status =
+            error_set(error, ERROR_OUT_OF_RANGE, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK, "%s", path);
+    else if (crosses_blocks(volume, file->node))
+        status = refuse(volume, ERROR_REFUSED,
+                        "a power cut could damage the file's folder entry; copy it, and go on with "
+                        "the copy",
+                        error);
+    else if (!exfat_map_allocated(volume, &file->map))
+        status = refuse(volume, ERROR_CORRUPT, "clusters of the file are marked as free", error);
+    if (status == 0)
+        status = begin_change(volume, error);
+    if (status < 0) {
+        exfat_map_free(&file->map);
+        exfat_put_node(&volume->exfat, file->node);
+        return status;
+    }
+    file->size = length;
+    file->writing = true;
+    return 0;
+}
+
 /* --- reading and writing --- */
 
 /* Carries a byte range of mapped clusters, run by run. */
@@ -595,6 +627,7 @@ static const struct volume_file_ops exfat_files = {
     .free_space = store_free_space,
     .max_file_bytes = store_max_file_bytes,
     .open = store_open,
+    .reopen = store_reopen,
     .read = store_read,
     .write = store_write,
     .flush = store_flush,

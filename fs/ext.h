@@ -60,6 +60,16 @@ int ext_prepare_writing(struct ext_volume *volume, struct error *error);
 int ext_begin_change(struct ext_volume *volume, struct error *error);
 /* Loads groups until about `blocks` can be allocated, beginning near `group`. -ERROR_NO_SPACE: there are less. */
 int ext_provide_blocks(struct ext_volume *volume, uint64_t blocks, struct error *error);
+struct ext_free_run {
+    blk64_t start;
+    uint64_t length; /* blocks; 0: none found */
+};
+/*
+ * The first run of at least `least` free blocks in [from, end], cut at `wanted`; *longest gathers the longest of those that are too
+ * short. *looks bounds the search. (ext2fs_new_range() never returns when it looks for a length that nowhere is.)
+ */
+bool ext_find_free_run(ext2_filsys fs, blk64_t from, blk64_t end, uint64_t least, uint64_t wanted, unsigned *looks,
+                       struct ext_free_run *longest);
 /* Loads a group whose inodes can be allocated, looking from `group` on. */
 int ext_provide_inode(struct ext_volume *volume, dgrp_t group, dgrp_t *found, struct error *error);
 /* Loads the group of a block or inode that is about to be freed. */

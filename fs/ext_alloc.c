@@ -269,6 +269,29 @@ int ext_provide_inode(struct ext_volume *volume, dgrp_t group, dgrp_t *found, st
     return ext_error(volume, EXT2_ET_INODE_ALLOC_FAIL, OPERATION_WRITE, "no inode is free", error);
 }
 
+bool ext_find_free_run(ext2_filsys fs, blk64_t from, blk64_t end, uint64_t least, uint64_t wanted, unsigned *looks,
+                       struct ext_free_run *longest)
+{
+    while (from <= end && *looks) {
+        blk64_t start, after, last;
+
+        --*looks;
+        if (ext2fs_find_first_zero_block_bitmap2(fs->block_map, from, end, &start))
+            return false;
+        if (start < from)
+            start = from;
+        last = end - start >= wanted ? start + wanted - 1 : end;
+        if (ext2fs_find_first_set_block_bitmap2(fs->block_map, start, last, &after))
+            after = last + 1;
+        if (after - start > longest->length)
+            *longest = (struct ext_free_run){start, after - start};
+        if (longest->length >= least)
+            return true;
+        from = after > start ? after : start + 1;
+    }
+    return false;
+}
+
 /* --- to the disk --- */
 
 static bool has_changed(const struct ext_volume *volume, dgrp_t group)

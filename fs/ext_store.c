@@ -25,6 +25,11 @@ struct ext_file {
     blk64_t next_physical; /* behind the last mapped block; 0: nothing mapped yet */
 };
 
+static int refuse(const struct ext_volume *volume, enum error_code code, const char *why, struct error *error)
+{
+    return error_set(error, code, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK, "%s", why);
+}
+
 /* --- mount --- */
 
 static int check_features(struct ext_volume *volume, const struct ext2_super_block *super, struct error *error)
@@ -103,8 +108,7 @@ static int find_directory(struct ext_volume *volume, const char *path, ext2_ino_
     *name = slash ? slash + 1 : path;
     *directory = EXT2_ROOT_INO;
     if (strlen(*name) > EXT2_NAME_LEN)
-        return error_set(error, ERROR_USAGE, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
-                         "the name is too long");
+        return refuse(volume, ERROR_USAGE, "the name is too long", error);
     if (!slash)
         return 0;
     snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path);
@@ -143,8 +147,7 @@ static int open_existing(struct ext_volume *volume, struct ext_file *file, ext2_
     if (status)
         return ext_error(volume, status, OPERATION_OPEN, "inode", error);
     if (!LINUX_S_ISREG(file->inode.i_mode) || (file->inode.i_flags & (EXT4_ENCRYPT_FL | EXT4_INLINE_DATA_FL)))
-        return error_set(error, ERROR_UNSUPPORTED, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
-                         "not a plain file");
+        return refuse(volume, ERROR_UNSUPPORTED, "not a plain file", error);
     file->size = EXT2_I_SIZE(&file->inode);
     return 0;
 }
@@ -160,8 +163,7 @@ static int check_directory(struct ext_volume *volume, ext2_ino_t directory, stru
     if (status)
         return ext_error(volume, status, OPERATION_OPEN, "folder", error);
     if (inode.i_flags & (EXT4_ENCRYPT_FL | EXT4_CASEFOLD_FL))
-        return error_set(error, ERROR_REFUSED, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
-                         "the folder is encrypted or ignores case");
+        return refuse(volume, ERROR_REFUSED, "the folder is encrypted or ignores case", error);
     return 0;
 }
 
@@ -214,8 +216,7 @@ static int make_directories(struct ext_volume *volume, const char *path, struct 
         errcode_t library_status;
 
         if (length > EXT2_NAME_LEN || start + length >= sizeof part)
-            return error_set(error, ERROR_USAGE, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
-                             "the name is too long");
+            return refuse(volume, ERROR_USAGE, "the name is too long", error);
         snprintf(part, sizeof part, "%.*s", (int)(start + length), path);
         snprintf(name, sizeof name, "%.*s", (int)length, path + start);
         library_status = ext2fs_namei_follow(volume->fs, EXT2_ROOT_INO, EXT2_ROOT_INO, part, &number);
@@ -401,38 +402,6 @@ static errcode_t map_blocks(ext2_filsys fs, struct ext_file *file, blk64_t physi
     return status;
 }
 
-struct free_run {
-    blk64_t start;
-    uint64_t length; /* blocks; 0: none found */
-};
-
-/*
- * The first run of at least `least` free blocks in [from, end], cut at `wanted`; *longest gathers the longest of those that are too
- * short. *looks bounds the search. (ext2fs_new_range() never returns when it looks for a length that nowhere is.)
- */
-static bool find_free_run(ext2_filsys fs, blk64_t from, blk64_t end, uint64_t least, uint64_t wanted, unsigned *looks,
-                          struct free_run *longest)
-{
-    while (from <= end && *looks) {
-        blk64_t start, after, last;
-
-        --*looks;
-        if (ext2fs_find_first_zero_block_bitmap2(fs->block_map, from, end, &start))
-            return false;
-        if (start < from)
-            start = from;
-        last = end - start >= wanted ? start + wanted - 1 : end;
-        if (ext2fs_find_first_set_block_bitmap2(fs->block_map, start, last, &after))
-            after = last + 1;
-        if (after - start > longest->length)
-            *longest = (struct free_run){start, after - start};
-        if (longest->length >= least)
-            return true;
-        from = after > start ? after : start + 1;
-    }
-    return false;
-}
-
 /* Takes a run of whole clusters: right behind the file's last block, or a long one, or the longest that is soon found. */
 static errcode_t claim_run(struct ext_volume *volume, struct ext_file *file, uint64_t wanted, blk64_t *physical,
                            uint64_t *count)
@@ -440,7 +409,7 @@ static errcode_t claim_run(struct ext_volume *volume, struct ext_file *file, uin
     ext2_filsys fs = volume->fs;
     uint64_t ratio = (uint64_t)EXT2FS_CLUSTER_RATIO(fs), least = LONG_RUN_BYTES / fs->blocksize;
     blk64_t goal = file->next_physical, end = ext2fs_blocks_count(fs->super) - 1, first = fs->super->s_first_data_block;
-    struct free_run run = {0};
+    struct ext_free_run run = {0};
     unsigned looks = FREE_RUN_LOOKS;
 
     wanted = (wanted + ratio - 1) / ratio * ratio;
@@ -451,8 +420,8 @@ static errcode_t claim_run(struct ext_volume *volume, struct ext_file *file, uin
     goal -= goal % ratio;
     if (least > wanted)
         least = wanted;
-    if (!find_free_run(fs, goal, end, least, wanted, &looks, &run) && goal > first)
-        find_free_run(fs, first, goal - 1, least, wanted, &looks, &run);
+    if (!ext_find_free_run(fs, goal, end, least, wanted, &looks, &run) && goal > first)
+        ext_find_free_run(fs, first, goal - 1, least, wanted, &looks, &run);
     run.length -= run.length % ratio;
     if (!run.length || run.start % ratio != first % ratio)
         return EXT2_ET_BLOCK_ALLOC_FAIL;
@@ -667,6 +636,52 @@ static errcode_t truncate_blocks(ext2_filsys fs, struct ext_file *file, uint64_t
     return ext2fs_punch(fs, file->number, &file->inode, NULL, start, ~0ULL);
 }
 
+/* What grow() goes by, of a file that is there: its last block and where that is. */
+static int find_end(struct ext_volume *volume, struct ext_file *file, uint64_t blocks, struct error *error)
+{
+    uint64_t ratio = (uint64_t)EXT2FS_CLUSTER_RATIO(volume->fs), count;
+    errcode_t status = 0;
+
+    file->next_physical = 0;
+    file->mapped = blocks;
+    file->claimed = (blocks + ratio - 1) / ratio * ratio;
+    if (!blocks)
+        return 0;
+    status = find_run(volume->fs, file, blocks - 1, 1, &file->next_physical, &count);
+    if (status)
+        return ext_error(volume, status, OPERATION_OPEN, "map of the file", error);
+    return file->next_physical++ ? 0 : refuse(volume, ERROR_REFUSED, "the file has holes", error);
+}
+
+static int ext_reopen_file(void *context, void *file_context, const char *path, uint64_t length, struct error *error)
+{
+    struct ext_volume *volume = context;
+    struct ext_file *file = file_context;
+    uint64_t size, blocks = (length + volume->fs->blocksize - 1) / volume->fs->blocksize;
+    int status = ext_open_file(volume, file, path, false, &size, error);
+
+    if (status == 0 && length > size)
+        status = refuse(volume, ERROR_OUT_OF_RANGE, path, error);
+    else if (status == 0 && (file->inode.i_flags & (EXT2_IMMUTABLE_FL | EXT4_VERITY_FL)))
+        status = refuse(volume, ERROR_REFUSED, "the file must not be changed", error);
+    if (status == 0)
+        status = find_end(volume, file, blocks, error);
+    if (status == 0)
+        status = ext_provide_group(volume, ext2fs_group_of_ino(volume->fs, file->number), error);
+    if (status == 0)
+        status = ext_begin_change(volume, error);
+    if (status < 0)
+        return status;
+    file->size = length;
+    file->writing = true;
+    /* Room that another program took ahead stands behind the end, too. */
+    if (!ext2fs_inode_size_set(volume->fs, &file->inode, (ext2_off64_t)length) &&
+        !truncate_blocks(volume->fs, file, blocks))
+        return 0;
+    volume->failed = true;
+    return ext_error(volume, 0, OPERATION_WRITE, "end of the file", error);
+}
+
 /* A failed write may have left blocks behind the end. */
 static int ext_close(void *context, void *file_context, struct error *error)
 {
@@ -711,8 +726,7 @@ static int ext_remove(void *context, const char *path, struct error *error)
     if (status == 0)
         status = open_existing(volume, &file, directory, name, error);
     if (status == 0 && file.inode.i_links_count != 1)
-        status = error_set(error, ERROR_REFUSED, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
-                           "the file has several names");
+        status = refuse(volume, ERROR_REFUSED, "the file has several names", error);
     if (status == 0)
         status = ext_provide_group(volume, ext2fs_group_of_ino(volume->fs, file.number), error);
     if (status == 0)
@@ -736,6 +750,7 @@ static const struct volume_file_ops ext_files = {
     .free_space = ext_free_space,
     .max_file_bytes = ext_max_file_bytes,
     .open = ext_open_file,
+    .reopen = ext_reopen_file,
     .read = ext_read,
     .write = ext_write,
     .flush = ext_flush_file,

@@ -363,6 +363,32 @@ static int store_open(void *context, void *file_context, const char *path, bool 
     return status;
 }
 
+static int store_reopen(void *context, void *file_context, const char *path, uint64_t length, struct error *error)
+{
+    struct ntfs_store_volume *volume = context;
+    struct ntfs_file *file = file_context;
+    uint64_t size;
+    int status = store_open(volume, file, path, false, &size, error);
+
+    if (status < 0)
+        return status;
+    if (length > size)
+        status =
+            error_set(error, ERROR_OUT_OF_RANGE, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK, "%s", path);
+    else if (file->data->data_flags & (ATTR_COMPRESSION_MASK | ATTR_IS_SPARSE))
+        status = refuse(volume, "the file is compressed or sparse", error);
+    else
+        status = begin_change(volume, error);
+    if (status == 0 && length < size && ntfs_attr_truncate(file->data, (s64)length) < 0) {
+        volume->failed = true;
+        status = store_error(volume, OPERATION_WRITE, "end of the file", error);
+    }
+    if (status < 0)
+        close_file(file);
+    file->writing = status == 0;
+    return status;
+}
+
 /* --- reading and writing --- */
 
 static int store_read(void *context, void *file_context, uint64_t offset, void *data, size_t size, size_t *transferred,
@@ -608,6 +634,7 @@ static const struct volume_file_ops ntfs_files = {
     .free_space = store_free_space,
     .max_file_bytes = store_max_file_bytes,
     .open = store_open,
+    .reopen = store_reopen,
     .read = store_read,
     .write = store_write,
     .flush = store_flush,

@@ -104,6 +104,8 @@ struct volume_file_ops {
     uint64_t (*max_file_bytes)(void *volume);
     /* For reading an existing file (-ERROR_NOT_FOUND), or creating one (-ERROR_EXISTS). *size: bytes. */
     int (*open)(void *volume, void *file, const char *path, bool write, uint64_t *size, struct error *error);
+    /* An existing file for writing behind its first `length` bytes; the rest is cut off (see struct stream_store, reopen). */
+    int (*reopen)(void *volume, void *file, const char *path, uint64_t length, struct error *error);
     int (*read)(void *volume, void *file, uint64_t offset, void *data, size_t size, size_t *transferred,
                 struct error *error);
     int (*write)(void *volume, void *file, uint64_t offset, const void *data, size_t size, struct error *error);

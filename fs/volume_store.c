@@ -19,7 +19,7 @@
 #define FILE_QUEUE 16
 #define TAIL_BYTES 4096u /* policy: a block of any disk, and of most file systems */
 
-enum operation_kind { DO_MOUNT, DO_UNMOUNT, DO_OPEN, DO_READ, DO_WRITE, DO_FLUSH, DO_CLOSE, DO_REMOVE };
+enum operation_kind { DO_MOUNT, DO_UNMOUNT, DO_OPEN, DO_REOPEN, DO_READ, DO_WRITE, DO_FLUSH, DO_CLOSE, DO_REMOVE };
 
 struct volume_file;
 
@@ -174,6 +174,10 @@ static void carry_out(struct volume_store *store, struct volume_operation *opera
         break;
     case DO_OPEN:
         operation->status = ops->open(volume, file, operation->path, operation->write, &operation->size, error);
+        break;
+    case DO_REOPEN:
+        operation->status = ops->reopen(volume, file, operation->path, operation->size, error);
+        operation->file->end = operation->size;
         break;
     case DO_READ:
         operation->status = write_tail(store, operation->file, error);
@@ -380,17 +384,18 @@ static void volume_path(const struct volume_store *store, unsigned volume, char 
         snprintf(path, size, "%s", store->path);
 }
 
-static int store_open(struct stream_store *stream_store, unsigned volume, bool write, struct stream **stream,
-                      struct error *error)
+/* DO_OPEN or DO_REOPEN. */
+static int open_file(struct volume_store *store, unsigned volume, struct volume_operation *operation,
+                     struct stream **stream, struct error *error)
 {
-    struct volume_store *store = (struct volume_store *)stream_store;
     struct platform *platform = store->loop->platform;
+    bool write = operation->write || operation->kind == DO_REOPEN;
     char path[PATH_MAX_BYTES + 16];
-    struct volume_operation operation = {.kind = DO_OPEN, .path = path, .write = write};
     struct volume_file *file;
     int status;
 
     volume_path(store, volume, path, sizeof path);
+    operation->path = path;
     if (write && !store->write)
         return error_set(error, ERROR_WRITE_PROTECTED, OPERATION_OPEN, store->store.name, ERROR_NO_BLOCK,
                          "opened for reading only");
@@ -398,8 +403,8 @@ static int store_open(struct stream_store *stream_store, unsigned volume, bool w
     if (!file)
         return error_set(error, ERROR_NO_MEMORY, OPERATION_OPEN, store->store.name, ERROR_NO_BLOCK, "no memory");
     file->store = store;
-    operation.file = file;
-    status = run(store, &operation, error);
+    operation->file = file;
+    status = run(store, operation, error);
     if (status < 0) {
         platform_release(platform, file);
         return status;
@@ -408,7 +413,7 @@ static int store_open(struct stream_store *stream_store, unsigned volume, bool w
     file->stream.loop = store->loop;
     file->stream.can_seek = true;
     file->stream.can_write = write;
-    file->stream.size = operation.size;
+    file->stream.size = operation->size;
     if (volume)
         snprintf(file->stream.name, sizeof file->stream.name, "%.68s.%03u", store->store.name, volume);
     else
@@ -416,6 +421,22 @@ static int store_open(struct stream_store *stream_store, unsigned volume, bool w
     stream_start(&file->stream);
     *stream = &file->stream;
     return 0;
+}
+
+static int store_open(struct stream_store *stream_store, unsigned volume, bool write, struct stream **stream,
+                      struct error *error)
+{
+    struct volume_operation operation = {.kind = DO_OPEN, .write = write};
+
+    return open_file((struct volume_store *)stream_store, volume, &operation, stream, error);
+}
+
+static int store_reopen(struct stream_store *stream_store, unsigned volume, uint64_t length, struct stream **stream,
+                        struct error *error)
+{
+    struct volume_operation operation = {.kind = DO_REOPEN, .size = length};
+
+    return open_file((struct volume_store *)stream_store, volume, &operation, stream, error);
 }
 
 static int store_remove(struct stream_store *stream_store, unsigned volume, struct error *error)
@@ -547,6 +568,7 @@ int volume_store_open(struct block_device *device, const struct volume_file_ops 
     store->write = write;
     store->last = &store->first;
     store->store = (struct stream_store){.open = store_open,
+                                         .reopen = store_reopen,
                                          .remove = store_remove,
                                          .free_space = store_free_space,
                                          .close = store_close,

@@ -114,7 +114,9 @@ static void close_disk(struct session *session, struct job_end *end)
 
 static int open_store(struct session *session, const char *name, bool write, struct job_end *end, struct error *error)
 {
-    return posix_store_open(session->loop, name, write, &end->store, &end->is_pipe, error);
+    enum posix_store_use use = !write ? POSIX_STORE_READ : end->continues ? POSIX_STORE_CONTINUE : POSIX_STORE_CREATE;
+
+    return posix_store_open(session->loop, name, use, &end->store, &end->is_pipe, error);
 }
 
 static int list_volumes(struct session *session, session_volume_found *found, void *context, struct error *error)

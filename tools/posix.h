@@ -68,9 +68,11 @@ bool posix_places_overlap(const struct posix_place *a, const struct posix_place 
 void posix_place_device(const struct posix_place *place, struct block_device *device);
 
 /* --- files and pipes as image stores (posix_store.c) --- */
+/* POSIX_STORE_CREATE refuses a name that is taken. */
+enum posix_store_use { POSIX_STORE_READ, POSIX_STORE_CREATE, POSIX_STORE_CONTINUE };
 /* path "-": standard input or output. */
-int posix_store_open(struct loop *loop, const char *path, bool write, struct stream_store **store, bool *is_pipe,
-                     struct error *error);
+int posix_store_open(struct loop *loop, const char *path, enum posix_store_use use, struct stream_store **store,
+                     bool *is_pipe, struct error *error);
 
 /* --- the system's disks (posix_disks.c) --- */
 /* Opens every disk of the system that is not yet in the registry, read-only. Those that cannot be opened are logged. */

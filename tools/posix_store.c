@@ -216,29 +216,13 @@ static void flush_folder(const char *path)
     }
 }
 
-static int open_volume(struct stream_store *base, unsigned volume, bool write, struct stream **stream,
-                       struct error *error)
+/* `descriptor` becomes the stream's. */
+static int start_stream(struct posix_store *store, int descriptor, const char *path, bool write, struct stream **stream,
+                        struct error *error)
 {
-    struct posix_store *store = (struct posix_store *)base;
-    char path[PATH_BYTES_MAX + 8];
     struct stat status;
-    int descriptor;
-
-    volume_path(store, volume, path);
-    if (store->is_standard) {
-        if (volume)
-            return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, base->name, ERROR_NO_BLOCK,
-                             "a pipe has no further volumes");
-        descriptor = write ? STDOUT_FILENO : STDIN_FILENO;
-    } else {
-        int flags = write ? O_RDWR | (store->is_pipe ? 0 : O_CREAT | O_EXCL) : O_RDONLY;
-        if (write && store->is_pipe)
-            flags = O_WRONLY;
-        descriptor = open(path, flags | O_CLOEXEC, 0666);
-    }
-    if (descriptor < 0)
-        return error_set(error, posix_error_code(errno), OPERATION_OPEN, path, ERROR_NO_BLOCK, "%s", strerror(errno));
     struct posix_stream *new_stream = calloc(1, sizeof(*new_stream));
+
     if (!new_stream || fstat(descriptor, &status) != 0) {
         free(new_stream);
         if (!store->is_standard)
@@ -255,12 +239,62 @@ static int open_volume(struct stream_store *base, unsigned volume, bool write, s
     new_stream->stream.can_seek = !store->is_pipe;
     new_stream->stream.can_write = write;
     new_stream->stream.size = store->is_pipe ? UINT64_MAX : (uint64_t)status.st_size;
-    snprintf(new_stream->stream.name, sizeof(new_stream->stream.name), "%s", store->is_standard ? base->name : path);
+    snprintf(new_stream->stream.name, sizeof(new_stream->stream.name), "%s",
+             store->is_standard ? store->store.name : path);
     if (write && !store->is_pipe)
         flush_folder(path);
     stream_start(&new_stream->stream);
     *stream = &new_stream->stream;
     return 0;
+}
+
+static int open_volume(struct stream_store *base, unsigned volume, bool write, struct stream **stream,
+                       struct error *error)
+{
+    struct posix_store *store = (struct posix_store *)base;
+    char path[PATH_BYTES_MAX + 8];
+    int descriptor;
+
+    volume_path(store, volume, path);
+    if (store->is_standard) {
+        if (volume)
+            return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, base->name, ERROR_NO_BLOCK,
+                             "a pipe has no further volumes");
+        descriptor = write ? STDOUT_FILENO : STDIN_FILENO;
+    } else {
+        int flags = write ? O_RDWR | (store->is_pipe ? 0 : O_CREAT | O_EXCL) : O_RDONLY;
+        if (write && store->is_pipe)
+            flags = O_WRONLY;
+        descriptor = open(path, flags | O_CLOEXEC, 0666);
+    }
+    if (descriptor < 0)
+        return error_set(error, posix_error_code(errno), OPERATION_OPEN, path, ERROR_NO_BLOCK, "%s", strerror(errno));
+    return start_stream(store, descriptor, path, write, stream, error);
+}
+
+static int reopen_volume(struct stream_store *base, unsigned volume, uint64_t length, struct stream **stream,
+                         struct error *error)
+{
+    struct posix_store *store = (struct posix_store *)base;
+    char path[PATH_BYTES_MAX + 8];
+    struct stat status;
+
+    volume_path(store, volume, path);
+    int descriptor = open(path, O_RDWR | O_CLOEXEC);
+    int failed = descriptor < 0 || fstat(descriptor, &status) != 0 ? errno : 0;
+    if (!failed && (!S_ISREG(status.st_mode) || (uint64_t)status.st_size < length)) {
+        close(descriptor);
+        return error_set(error, ERROR_OUT_OF_RANGE, OPERATION_OPEN, path, ERROR_NO_BLOCK, "no file of this length");
+    }
+    /* Room that was taken ahead goes as well. */
+    if (!failed && ftruncate(descriptor, (off_t)length) != 0)
+        failed = errno;
+    if (failed) {
+        if (descriptor >= 0)
+            close(descriptor);
+        return error_set(error, posix_error_code(failed), OPERATION_OPEN, path, ERROR_NO_BLOCK, "%s", strerror(failed));
+    }
+    return start_stream(store, descriptor, path, true, stream, error);
 }
 
 static int remove_volume(struct stream_store *base, unsigned volume, struct error *error)
@@ -356,10 +390,11 @@ static bool has_volumes(const struct posix_store *store)
     return false;
 }
 
-int posix_store_open(struct loop *loop, const char *path, bool write, struct stream_store **store, bool *is_pipe,
-                     struct error *error)
+int posix_store_open(struct loop *loop, const char *path, enum posix_store_use use, struct stream_store **store,
+                     bool *is_pipe, struct error *error)
 {
     struct posix_store *new_store = calloc(1, sizeof(*new_store));
+    bool write = use != POSIX_STORE_READ, new = use == POSIX_STORE_CREATE;
     struct stat status;
 
     if (!new_store)
@@ -368,14 +403,14 @@ int posix_store_open(struct loop *loop, const char *path, bool write, struct str
         free(new_store);
         return error_set(error, ERROR_USAGE, OPERATION_OPEN, "", ERROR_NO_BLOCK, "the image's name is too long");
     }
-    if (write && strcmp(path, "-") != 0 && stat(path, &status) == 0 &&
+    if (new &&strcmp(path, "-") != 0 && stat(path, &status) == 0 &&
         (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) || S_ISDIR(status.st_mode))) {
         free(new_store);
         return error_set(error, ERROR_EXISTS, OPERATION_OPEN, path, ERROR_NO_BLOCK,
                          "an image is never written over something");
     }
     strcpy(new_store->path, path);
-    if (write && strcmp(path, "-") != 0 && has_volumes(new_store)) {
+    if (new &&strcmp(path, "-") != 0 && has_volumes(new_store)) {
         free(new_store);
         return error_set(error, ERROR_EXISTS, OPERATION_OPEN, path, ERROR_NO_BLOCK,
                          "files of an image in volumes (.001 and so on) have this name");
@@ -384,6 +419,7 @@ int posix_store_open(struct loop *loop, const char *path, bool write, struct str
     new_store->is_standard = strcmp(path, "-") == 0;
     new_store->is_pipe = is_pipe_like(new_store, write);
     new_store->store.open = open_volume;
+    new_store->store.reopen = new_store->is_pipe ? NULL : reopen_volume;
     new_store->store.remove = remove_volume;
     new_store->store.free_space = free_space;
     new_store->store.close = close_store;
@@ -392,7 +428,7 @@ int posix_store_open(struct loop *loop, const char *path, bool write, struct str
              !new_store->is_standard ? path
              : write                 ? "standard output"
                                      : "standard input");
-    if (!write)
+    if (!new)
         find_place(new_store);
     *is_pipe = new_store->is_pipe;
     *store = &new_store->store;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The host program's platform on real threads and files: waking, blocking calls on threads, files as disks, images as files. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -251,7 +252,7 @@ static void an_image_has_its_size_and_no_room_behind_it(void **unused)
     (void)unused;
     memset(bytes, 0x5A, MIB);
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(posix_store_open(&loop, path, true, &store, &is_pipe, &error), 0);
+    assert_int_equal(posix_store_open(&loop, path, POSIX_STORE_CREATE, &store, &is_pipe, &error), 0);
     assert_int_equal(store->open(store, 0, true, &stream, &error), 0);
     for (unsigned i = 0; i < 9; i++)
         assert_int_equal(stream_write(stream, 100 + i * MIB, bytes, MIB, &error), 0);
@@ -263,7 +264,7 @@ static void an_image_has_its_size_and_no_room_behind_it(void **unused)
     assert_int_equal(status.st_size, 9 * MIB + 100);
     assert_true(status.st_blocks * 512 < 9 * MIB + 100 + MIB / 2);
 
-    assert_int_equal(posix_store_open(&loop, path, false, &store, &is_pipe, &error), 0);
+    assert_int_equal(posix_store_open(&loop, path, POSIX_STORE_READ, &store, &is_pipe, &error), 0);
     assert_int_equal(store->open(store, 0, false, &stream, &error), 0);
     assert_int_equal(stream_read(stream, 9 * MIB, bytes, MIB, &transferred, &error), 0);
     assert_int_equal(transferred, 100);
@@ -271,6 +272,45 @@ static void an_image_has_its_size_and_no_room_behind_it(void **unused)
     assert_int_equal(stream_close(stream, &error), 0);
     store->close(store);
     free(bytes);
+}
+
+/* What is there is cut and goes on; its own name is no obstacle then. */
+static void an_image_goes_on(void **unused)
+{
+    struct stream_store *store;
+    struct stream *stream;
+    struct error error;
+    uint8_t bytes[300], back[400];
+    size_t transferred;
+    bool is_pipe;
+
+    (void)unused;
+    memset(bytes, 0x11, sizeof bytes);
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_int_equal(write(file, bytes, sizeof bytes), sizeof bytes);
+    assert_int_equal(fallocate(file, FALLOC_FL_KEEP_SIZE, 0, 4 * MIB), 0);
+    close(file);
+    assert_int_equal(posix_store_open(&loop, path, POSIX_STORE_CREATE, &store, &is_pipe, &error), -ERROR_EXISTS);
+    assert_int_equal(posix_store_open(&loop, path, POSIX_STORE_CONTINUE, &store, &is_pipe, &error), 0);
+    assert_non_null(store->disk); /* so that it is not captured into itself */
+    assert_int_equal(store->open(store, 0, true, &stream, &error), -ERROR_EXISTS);
+    assert_int_equal(store->reopen(store, 1, 0, &stream, &error), -ERROR_NOT_FOUND);
+    assert_int_equal(store->reopen(store, 0, 301, &stream, &error), -ERROR_OUT_OF_RANGE);
+    assert_int_equal(store->reopen(store, 0, 100, &stream, &error), 0);
+    assert_int_equal(stream->size, 100);
+    memset(bytes, 0x22, sizeof bytes);
+    assert_int_equal(stream_write(stream, 100, bytes, 150, &error), 0);
+    assert_int_equal(stream_read(stream, 0, back, sizeof back, &transferred, &error), 0);
+    assert_int_equal(transferred, 250);
+    assert_int_equal(back[99], 0x11);
+    assert_int_equal(back[100], 0x22);
+    assert_int_equal(stream_flush(stream, &error), 0);
+    assert_int_equal(stream_close(stream, &error), 0);
+    store->close(store);
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_size, 250);
+    assert_true(status.st_blocks * 512 < MIB);
 }
 
 /* --- file systems --- */
@@ -302,14 +342,14 @@ static void no_file_is_too_large_for_its_file_system(void **unused)
         bool is_pipe;
 
         type_of_file_system = cases[i].type;
-        assert_int_equal(posix_store_open(&loop, path, true, &store, &is_pipe, NULL), 0);
+        assert_int_equal(posix_store_open(&loop, path, POSIX_STORE_CREATE, &store, &is_pipe, NULL), 0);
         assert_int_equal(store->max_volume_bytes, cases[i].most);
         store->close(store);
     }
     type_of_file_system = MSDOS_SUPER_MAGIC;
     struct stream_store *store;
     bool is_pipe;
-    assert_int_equal(posix_store_open(&loop, "-", true, &store, &is_pipe, NULL), 0);
+    assert_int_equal(posix_store_open(&loop, "-", POSIX_STORE_CREATE, &store, &is_pipe, NULL), 0);
     if (is_pipe)
         assert_int_equal(store->max_volume_bytes, UINT64_MAX);
     store->close(store);
@@ -325,6 +365,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_is_a_block_device, make_path, remove_path),
         cmocka_unit_test_setup_teardown(a_source_is_read_as_it_is_wherever_its_bytes_are, make_path, remove_path),
         cmocka_unit_test_setup_teardown(an_image_has_its_size_and_no_room_behind_it, make_path, remove_path),
+        cmocka_unit_test_setup_teardown(an_image_goes_on, make_path, remove_path),
         cmocka_unit_test_setup_teardown(no_file_is_too_large_for_its_file_system, make_path, remove_path),
     };
 

@@ -224,6 +224,136 @@ static void test_pieces(void **state)
     free(bytes);
 }
 
+/* Writes what follows `from` in pieces that end anywhere. */
+static void write_rest(const struct kind *kind, struct stream *stream, const uint8_t *bytes, size_t from, size_t size)
+{
+    struct error error = {0};
+
+    for (size_t at = from, length, turn = 0; at < size; at += length, turn++) {
+        length = turn < 3 ? 1000 : 700001;
+        if (length > size - at)
+            length = size - at;
+        ok(kind, stream_write(stream, at, bytes + at, length, &error), &error);
+        if (turn % 4 == 1)
+            ok(kind, stream_flush(stream, &error), &error);
+    }
+}
+
+/* After a power cut the volume is refused until its checker has looked at it; then the file goes on. */
+static void go_on_after_check(struct test_volume *volume, const struct kind *kind, const char *path, uint8_t *bytes,
+                              size_t size)
+{
+    const char *check = kind->driver == &ext_filesystem    ? "e2fsck -fy image || true"
+                        : kind->driver == &ntfs_filesystem ? "ntfsfix -d image"
+                                                           : "fsck.exfat -y image || true";
+    size_t length = size - 300000;
+    struct stream_store *store = NULL;
+    struct stream *stream;
+    struct error error = {0};
+
+    assert_int_equal(test_volume_run(volume, "dd if=cut of=image conv=notrunc"), 0);
+    assert_int_equal(kind->driver->open_store(volume->device, path, true, &store, &error), -ERROR_REFUSED);
+    assert_int_equal(test_volume_run(volume, "%s", check), 0);
+    store = open_store(volume, kind, path, true);
+    test_garbage(bytes + length, size - length, 5);
+    ok(kind, store->reopen(store, 0, length, &stream, &error), &error);
+    write_rest(kind, stream, bytes, length, size);
+    ok(kind, stream_close(stream, &error), &error);
+    store->close(store);
+    assert_true(others_say_clean(volume, kind, "image"));
+    assert_others_read(volume, kind, "image", path, bytes, size);
+}
+
+/* A file is cut at all kinds of lengths and goes on with other contents. */
+static void test_reopen(void **state)
+{
+    const struct kind *kind = *state;
+    const size_t size = 3 * MIB + 777,
+                 lengths[] = {size, size - 1, 2 * MIB + 5, 300 * 4096, 70001, 4095, 1, 0, size / 2};
+    uint8_t *bytes = malloc(size), *back = malloc(size);
+    const char *path = "images/on.eid";
+    struct test_volume volume;
+    struct stream_store *store;
+    struct stream *stream;
+    struct error error = {0};
+    size_t transferred;
+
+    make(&volume, kind, 48 * MIB);
+    test_garbage(bytes, size, 2);
+    store = open_store(&volume, kind, path, true);
+    ok(kind, store->open(store, 0, true, &stream, &error), &error);
+    write_rest(kind, stream, bytes, 0, size);
+    ok(kind, stream_close(stream, &error), &error);
+    uint64_t free_space = store->free_space(store);
+    assert_int_equal(store->reopen(store, 7, 0, &stream, &error), -ERROR_NOT_FOUND);
+    assert_int_equal(store->reopen(store, 0, size + 1, &stream, &error), -ERROR_OUT_OF_RANGE);
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        size_t length = lengths[i];
+
+        /* Each time mounted anew, and in one go with what was before. */
+        if (i % 2) {
+            store->close(store);
+            assert_true(others_say_clean(&volume, kind, "image"));
+            store = open_store(&volume, kind, path, true);
+        }
+        test_garbage(bytes + length, size - length, 3 + i);
+        ok(kind, store->reopen(store, 0, length, &stream, &error), &error);
+        assert_int_equal(stream->size, length);
+        assert_true(stream->can_write);
+        write_rest(kind, stream, bytes, length, size);
+        ok(kind, stream_read(stream, 0, back, size, &transferred, &error), &error);
+        assert_int_equal(transferred, size);
+        assert_memory_equal(back, bytes, size);
+        ok(kind, stream_flush(stream, &error), &error);
+        assert_int_equal(test_volume_run(&volume, "cp image cut"), 0);
+        ok(kind, stream_close(stream, &error), &error);
+        assert_in_range(store->free_space(store), free_space - 4096, free_space + 4096);
+    }
+    /* Nothing is written behind the cut. */
+    ok(kind, store->reopen(store, 0, 12345, &stream, &error), &error);
+    ok(kind, stream_close(stream, &error), &error);
+    assert_in_range(store->free_space(store), free_space + 2 * MIB, free_space + size);
+    store->close(store);
+    assert_true(others_say_clean(&volume, kind, "image"));
+    assert_others_read(&volume, kind, "image", path, bytes, 12345);
+    store = open_store(&volume, kind, path, false);
+    assert_int_equal(store->reopen(store, 0, 0, &stream, &error), -ERROR_WRITE_PROTECTED);
+    store->close(store);
+    go_on_after_check(&volume, kind, path, bytes, size);
+    test_volume_free(&volume);
+    free(bytes);
+    free(back);
+}
+
+/* Files that would have to be changed in another way than by what is appended. */
+static void test_reopen_refusals(void **state)
+{
+    static const struct {
+        size_t kind;
+        const char *prepare;
+        uint64_t length;
+    } cases[] = {
+        {0, "truncate -s 9000000 holes && debugfs -w -R 'write holes a.eid' image", 8000000},
+        {0, "echo text >t && debugfs -w -R 'write t a.eid' image && debugfs -w -R 'sif a.eid flags 0x80010' image", 3},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct kind *kind = &kinds[cases[i].kind];
+        struct test_volume volume;
+        struct error error = {0};
+        struct stream *stream;
+
+        make(&volume, kind, 16 * MIB);
+        assert_int_equal(test_volume_run(&volume, "%s && cp image before", cases[i].prepare), 0);
+        struct stream_store *store = open_store(&volume, kind, "a.eid", true);
+        assert_int_equal(store->reopen(store, 0, cases[i].length, &stream, &error), -ERROR_REFUSED);
+        store->close(store);
+        assert_int_equal(test_volume_run(&volume, "cmp image before"), 0);
+        test_volume_free(&volume);
+    }
+}
+
 /* Several volumes of an image, removed again: the volume is as before. */
 static void test_remove(void **state)
 {
@@ -551,16 +681,19 @@ static void test_hostile(void **state)
 int main(void)
 {
     char folder[PATH_MAX];
-    struct CMUnitTest tests[KINDS + 9] = {
+    struct CMUnitTest tests[2 * KINDS + 10] = {
         cmocka_unit_test(test_remove),          cmocka_unit_test(test_full),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_ext_not_at_rest), cmocka_unit_test(test_queue),   cmocka_unit_test(test_gone),
         cmocka_unit_test(test_abandoned),       cmocka_unit_test(test_hostile), cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_reopen_refusals),
     };
 
     if (!realpath("tests/support", folder))
         return 2;
     setenv("TESTS", folder, 1);
-    for (size_t i = 0; i < KINDS; i++)
-        tests[9 + i] = (struct CMUnitTest){kinds[i].name, test_kind, NULL, NULL, (void *)&kinds[i]};
+    for (size_t i = 0; i < KINDS; i++) {
+        tests[10 + 2 * i] = (struct CMUnitTest){kinds[i].name, test_kind, NULL, NULL, (void *)&kinds[i]};
+        tests[11 + 2 * i] = (struct CMUnitTest){"reopen", test_reopen, NULL, NULL, (void *)&kinds[i]};
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
