@@ -282,6 +282,8 @@ struct file_stream {
     uint64_t position; /* where the file stands; UINT64_MAX: unknown */
     size_t done;       /* bytes of the first request */
     bool busy;
+    EFI_STATUS
+    lost; /* of a write that failed: what was to follow it fails like it, without asking the firmware again */
     struct stream_request *first, **last;
 };
 
@@ -341,7 +343,9 @@ static bool stream_poll_file(struct stream *stream)
     if (!request || file->busy)
         return false;
     file->busy = true;
-    if (request->operation == STREAM_FLUSH) {
+    if (EFI_ERROR(file->lost) && request->operation != STREAM_READ) {
+        status = file->lost;
+    } else if (request->operation == STREAM_FLUSH) {
         status = file->file->Flush(file->file); /* writes the folder's entry too, the size in it */
     } else {
         ended = request->size == 0;
@@ -350,6 +354,8 @@ static bool stream_poll_file(struct stream *stream)
     file->busy = false;
     if (!EFI_ERROR(status) && !ended)
         return true;
+    if (EFI_ERROR(status) && request->operation != STREAM_READ)
+        file->lost = status;
     file->first = request->next;
     if (!file->first)
         file->last = &file->first;
@@ -362,7 +368,7 @@ static bool stream_poll_file(struct stream *stream)
 static int stream_close_file(struct stream *stream, struct error *error)
 {
     struct file_stream *file = (struct file_stream *)stream;
-    EFI_STATUS flushed = stream->can_write ? file->file->Flush(file->file) : EFI_SUCCESS;
+    EFI_STATUS flushed = stream->can_write && !EFI_ERROR(file->lost) ? file->file->Flush(file->file) : file->lost;
     EFI_STATUS closed = file->file->Close(file->file);
     EFI_STATUS status = EFI_ERROR(flushed) ? flushed : closed;
     int result = firmware_error(status);
