@@ -30,7 +30,8 @@ const char command_help[] =
     "  --split=SIZE     cut the image into files of at most SIZE (.001, .002, ...)\n"
     "  --raw            copy everything, used or not\n"
     "  --discard        discard (trim) the target's unused blocks\n"
-    "  --continue       go on with a restore that was cut off: what is written is kept\n"
+    "  --continue       go on with a capture or restore that was cut off: what is\n"
+    "                   written is kept\n"
     "  --salvage        go on at unreadable sectors or damaged parts of an image\n"
     "  --no-verify      do not read back what was written\n"
     "  --processors=N   use at most N processors\n"
@@ -205,8 +206,8 @@ int command_parse(struct command *command, int count, const char *const *words, 
     }
     if (command->argument_count < verbs[verb].least)
         return usage(error, "a name is missing; the form is: %s", verbs[verb].form);
-    if (command->options.resume && command->verb != COMMAND_RESTORE)
-        return usage(error, "--continue goes with restore, not with %s", name);
+    if (command->options.resume && command->verb != COMMAND_RESTORE && command->verb != COMMAND_CAPTURE)
+        return usage(error, "--continue goes with capture and restore, not with %s", name);
     if (command->machine && (command->verb != COMMAND_JOB || !*command->machine))
         return usage(error, "--machine=FILE goes with job check, not with %s", name);
     return 0;

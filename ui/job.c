@@ -65,7 +65,7 @@ static void print_result(struct session *session, const struct plan *plan, const
 {
     static const char *const done[] = {"Captured", "Restored", "Cloned", "Checked"};
     char size[SIZE_TEXT_MAX], stored[SIZE_TEXT_MAX], time[TIME_TEXT_MAX], rate[SIZE_TEXT_MAX], memory[SIZE_TEXT_MAX];
-    uint64_t bytes = plan->kind == JOB_RESTORE ? result->written_bytes : result->read_bytes;
+    uint64_t bytes = plan->kind == JOB_RESTORE ? result->written_bytes : result->read_bytes - result->compared_bytes;
     uint64_t passed = plan->kind == JOB_VERIFY ? result->verify_nanoseconds : result->copy_nanoseconds;
 
     output_print(session->status, "%s %s in %s (%s/s)", done[plan->kind], size_text(bytes, size),
@@ -134,6 +134,10 @@ static enum exit_code carry_out(struct session *session, struct session_work *wo
     if (!command->json && session_work_goes_on(work, &result))
         output_print(session->status,
                      "When both ends are there again, the same command with --continue goes on from here.\n");
+    if (!command->json && work->plan.kind == JOB_CAPTURE && session_work_goes_on(work, &result) &&
+        result.status == -ERROR_GONE && result.error.side == SIDE_IMAGE)
+        output_print(session->status, "If the image is on exFAT, NTFS or ext, let Windows or fsck check the volume "
+                                      "before that: it was not ejected.\n");
     if (command->json)
         json_result(session, &result, code);
     return code;

@@ -44,6 +44,7 @@ static int open_ends(struct session *session, const struct command *command, str
         error->side = from_image ? SIDE_IMAGE : SIDE_SOURCE;
     if (status || command->argument_count < 2)
         return status;
+    request->target.continues = to_image && command->options.resume;
     status = open_end(session, command->arguments[1], to_image, writes_disk || to_image, &request->target, error);
     if (status && !error->side)
         error->side = to_image ? SIDE_IMAGE : SIDE_TARGET;
@@ -116,10 +117,31 @@ enum exit_code session_work_run(struct session *session, struct session_work *wo
     return result->unreadable_bytes || result->damaged_bytes ? EXIT_CODE_LOSSES : EXIT_CODE_DONE;
 }
 
+/* A capture leaves an image that is whole as far as it goes, unless it was a new one and cancelled. */
+static bool capture_goes_on(const struct plan *plan, const struct job_result *result)
+{
+    const struct job_end *target = &plan->request.target;
+
+    if (target->is_pipe || !target->store->reopen || result->totals.stored_bytes)
+        return false;
+    switch (-result->status) {
+    case ERROR_GONE:
+    case ERROR_IO:
+    case ERROR_TIMEOUT:
+        return true;
+    case ERROR_CANCELLED:
+        return plan->request.options.resume;
+    default:
+        return false;
+    }
+}
+
 bool session_work_goes_on(const struct session_work *work, const struct job_result *result)
 {
     const struct plan *plan = &work->plan;
 
+    if (plan->kind == JOB_CAPTURE)
+        return capture_goes_on(plan, result);
     return plan->kind == JOB_RESTORE && !plan->request.source.is_pipe && !plan->request.options.salvage &&
            (result->status == -ERROR_GONE || result->status == -ERROR_CANCELLED);
 }
