@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The host program on real file systems: what a person does at a Linux prompt, and what must be refused."""
 
+import glob
 import json
 import os
 import signal
@@ -120,6 +121,65 @@ class HostTest(unittest.TestCase):
         os.rename(self.path("split.eid.002"), self.path("gone"))
         eidolon("verify", image, expect=DAMAGED)
         os.rename(self.path("gone"), self.path("split.eid.002"))
+
+    def test_a_capture_goes_on_after_it_was_killed(self):
+        """Killed twice in the middle of a segment, as a file and as volumes; stock zstd makes the disk of what comes out."""
+        for name, options in (("killed.eid", ()), ("killed-split.eid", ("--split=80M",))):
+            image, plain, sizes = self.path(name), self.path("plain.img"), []
+            words = ["capture", self.disk.path, image, "--raw", "--level=1", *options]
+            for attempt in ((), ("--continue",)):
+                sizes.append(self.capture_and_kill([*words, *attempt], image, 90 * MIB))
+            self.addCleanup(subprocess.run, "rm -f %s*" % image, shell=True)
+            assert sizes == sorted(set(sizes)), sizes
+            assert "the image is incomplete" in eidolon("verify", image, expect=DAMAGED)
+            text = eidolon(*words, "--continue")
+            assert "are there already and are not written again" in text and "Verified: read back" in text, text
+            eidolon("verify", image, self.disk.path)
+            with open(plain, "wb") as file:
+                subprocess.run("cat %s* | zstd -dc" % image, shell=True, stdout=file, check=True)
+            assert self.disk.compare(plain) > 1000
+            os.remove(plain)
+            assert "is complete" in eidolon(*words, "--continue", expect=REFUSED)
+
+    def capture_and_kill(self, words, image, more):
+        """Runs a capture until its image is so many bytes longer than now, and kills it. How long the image is then."""
+        def size():
+            return sum(os.path.getsize(path) for path in glob.glob(image + "*"))
+
+        start, end = size(), time.monotonic() + 100
+        with subprocess.Popen([EIDOLON, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while size() < start + more and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.005)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL, process.returncode
+        return size()
+
+    def test_a_capture_does_not_go_on_with_another_disk(self):
+        image, other = self.path("begun.eid"), self.path("other.img")
+        pc.run("cp", "--sparse=always", self.disk.path, other)
+        self.addCleanup(os.remove, other)
+        eidolon("capture", other, image)
+        self.addCleanup(os.remove, image)
+        os.truncate(image, os.path.getsize(image) // 2)
+        before = pc.run("sha256sum", image).stdout
+        with open(other, "r+b") as file:  # one byte of a file, in what is captured already: the boot sector of the ESP
+            file.seek(MIB + 3)
+            kept = file.read(1)
+            file.seek(MIB + 3)
+            file.write(b"?")
+        assert "it has changed at byte" in eidolon("capture", other, image, "--continue", expect=REFUSED)
+        with open(other, "r+b") as file:
+            file.seek(MIB + 3)
+            file.write(kept)
+        pc.run("cp", "--sparse=always", other, self.path("kept.img"))
+        self.addCleanup(os.remove, self.path("kept.img"))
+        pc.run("sgdisk", "-c", "3:Renamed", other)
+        assert "its partition table" in eidolon("capture", other, image, "--continue", expect=REFUSED)
+        assert "there is no image" in eidolon("capture", other, image + "x", "--continue", expect=REFUSED)
+        eidolon("capture", self.disk.path, "-", "--continue", expect=REFUSED)
+        assert pc.run("sha256sum", image).stdout == before and not os.path.exists(image + "x")
+        pc.run("cp", "--sparse=always", self.path("kept.img"), other)
+        assert "Verified: read back" in eidolon("capture", other, image, "--continue")
 
     def test_clone(self):
         target = self.garbage_target("clone.img", self.disk.bytes + 8 * MIB)

@@ -2,15 +2,17 @@
 """USB disks that fail, hang, and are pulled out, with our own drivers: what is said, how soon, and that the same disk plugged in again works."""
 
 import re
+import subprocess
 import time
 
-from disks import Partitions, check_image, filled_disk, sha256
+from disks import Partitions, check_image, check_volume, copy_out, filled_disk, sha256
 from machine import Machine
-from pc import MIB
+from pc import MIB, run
 from test_faults import check_half_restored, command, leave, saved_image
 
 TIMEOUT = 300
-ALONE = {"test_pulled_out_of_a_read", "test_pulled_out_of_a_write", "test_pulled_out_under_an_image"}
+ALONE = {"test_pulled_out_of_a_read", "test_pulled_out_of_a_write", "test_pulled_out_under_an_image",
+         "test_a_capture_goes_on_on_fat", "test_a_capture_goes_on_on_exfat", "test_a_capture_goes_on_on_ext4", "test_a_capture_goes_on_on_ntfs"}
 SECTOR = 512
 BIG = 160 * MIB  # takes seconds
 
@@ -153,6 +155,74 @@ def test_pulled_out_under_an_image():
             again(m, "capture nvme:SOURCE HOME:/b.eid")
             again(m, "verify HOME:/b.eid nvme:SOURCE")
             leave(m)
+
+
+def pulled_capture(m, kind, disk):
+    """A capture to HOME: whose disk is pulled out when a segment and a half are there."""
+    clock = begin(m, "capture nvme:SOURCE HOME:/a.eid")
+    m.wait_for(r"^copying", timeout=60)
+    wait_until_moved(m, disk, "wr_bytes", 80 * MIB, timeout=120)
+    pulled = pull(m, clock, disk)
+    check_soon(m, clock, pulled, 6)
+    assert "the same command with --continue goes on from here" in m.log(), m.log()[-2000:]
+    m.plug_in_again(disk, kind, "DISK")
+
+
+def check_went_on(m, home, volume, source):
+    assert "are there already and are not written again" in m.log() and "Verified: read back" in m.log(), m.log()[-2000:]
+    partition = home.extract(1)
+    check_volume(partition, volume)
+    check_image(copy_out(partition, volume, "a.eid", home.path + ".eid"), source)
+
+
+def test_a_capture_goes_on_on_fat():
+    """In the same run: the firmware's FAT driver takes the volume as it is."""
+    for kind in PULLED:
+        with Machine(screen=True, processors=2) as m:
+            source = filled_disk(m, "source", BIG)
+            home = Partitions(m, "home", 512).format(1, "vfat", "HOME")
+            m.add_stick()
+            m.add_nvme(source, "SOURCE")
+            disk = add_usb(m, kind, home.path, "DISK")
+            m.start()
+            pulled_capture(m, kind, disk)
+            again(m, "capture nvme:SOURCE HOME:/a.eid --continue")
+            leave(m)
+            check_went_on(m, home, "vfat", source)
+
+
+def check_goes_on_when_checked(volume, *checker):
+    """What we write ourselves is marked as not clean: its checker has to look at it between the two."""
+    for kind in PULLED:
+        with Machine(screen=True, processors=2) as m:
+            source = filled_disk(m, "source", BIG)
+            home = Partitions(m, "home", 512).format(1, volume, "HOME")
+            m.add_stick()
+            m.add_nvme(source, "SOURCE")
+            disk = add_usb(m, kind, home.path, "DISK")
+            m.start()
+            pulled_capture(m, kind, disk)
+            again(m, "capture nvme:SOURCE HOME:/a.eid --continue", code="3")
+            leave(m)
+            partition = home.extract(1)
+            subprocess.run([*checker, partition], capture_output=True)
+            run("dd", "if=" + partition, "of=" + home.path, "bs=1M", "seek=1", "conv=notrunc")
+            m.start()
+            command(m, "capture nvme:SOURCE HOME:/a.eid --continue", 0, "Verified: read back", timeout=120)
+            leave(m)
+            check_went_on(m, home, volume, source)
+
+
+def test_a_capture_goes_on_on_exfat():
+    check_goes_on_when_checked("exfat", "fsck.exfat", "-y")
+
+
+def test_a_capture_goes_on_on_ext4():
+    check_goes_on_when_checked("ext4", "e2fsck", "-fy")
+
+
+def test_a_capture_goes_on_on_ntfs():
+    check_goes_on_when_checked("ntfs", "ntfsfix", "-d")
 
 
 # -- bad sectors -----------------------------------------------------------------------------------------------------------
