@@ -177,6 +177,7 @@ int command_parse(struct command *command, int count, const char *const *words, 
     command->argument_count = 0;
     command->dry_run = command->yes = command->json = false;
     command->machine = NULL;
+    memset(command->chosen, 0, sizeof(command->chosen));
     memset(&command->options, 0, sizeof(command->options));
     if (count < 1)
         return usage(error, "no command given; 'help' lists them%s", "");

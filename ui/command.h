@@ -57,6 +57,12 @@ enum exit_code {
 #define COMMAND_ARGUMENTS_MAX 16
 #define COMMAND_LINE_MAX 1024
 
+/* A disk as it was chosen from a list. */
+struct command_disk {
+    char name[BLOCK_NAME_MAX]; /* in full; "": none was chosen */
+    uint64_t bytes;
+};
+
 struct command {
     enum command_verb verb;
     unsigned argument_count;
@@ -64,6 +70,11 @@ struct command {
     struct job_options options;
     const char *machine; /* --machine=; NULL without */
     bool dry_run, yes, json;
+    /*
+     * For who has chosen disks before the command was made: what the first two arguments must turn out to be, when they are disks. Disks come
+     * and go meanwhile, and a name is also good for every disk whose name begins with it. Parsing leaves them empty.
+     */
+    struct command_disk chosen[2];
     char words[COMMAND_LINE_MAX];
 };
 

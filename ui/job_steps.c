@@ -14,9 +14,18 @@ static const enum job_kind job_kinds[] = {
     [COMMAND_VERIFY] = JOB_VERIFY,
 };
 
-static int open_end(struct session *session, const char *text, bool is_image, bool write, struct job_end *end,
-                    struct error *error)
+static int check_chosen(const struct command_disk *chosen, const struct block_device *disk, struct error *error)
 {
+    if (!chosen->name[0] || (strcmp(chosen->name, disk->name) == 0 && chosen->bytes == block_device_bytes(disk)))
+        return 0;
+    return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, chosen->name, ERROR_NO_BLOCK,
+                     "the disk that was chosen is not there any more; choose anew");
+}
+
+static int open_end(struct session *session, const struct command *command, unsigned argument, bool is_image,
+                    bool write, struct job_end *end, struct error *error)
+{
+    const char *text = command->arguments[argument];
     char name[COMMAND_LINE_MAX];
     unsigned partition;
 
@@ -24,8 +33,10 @@ static int open_end(struct session *session, const char *text, bool is_image, bo
     if (status)
         return status;
     end->partition = partition;
-    if (!is_image)
-        return session->ops->open_disk(session, name, write, end, error);
+    if (!is_image) {
+        status = session->ops->open_disk(session, name, write, end, error);
+        return status ? status : check_chosen(&command->chosen[argument], end->disk, error);
+    }
     if (write && partition)
         return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK,
                          "%s: a new image is named without a partition number", text);
@@ -39,13 +50,13 @@ static int open_ends(struct session *session, const struct command *command, str
     bool writes_disk = command->verb == COMMAND_RESTORE || command->verb == COMMAND_CLONE;
     bool to_image = command->verb == COMMAND_CAPTURE;
 
-    int status = open_end(session, command->arguments[0], from_image, false, &request->source, error);
+    int status = open_end(session, command, 0, from_image, false, &request->source, error);
     if (status && !error->side)
         error->side = from_image ? SIDE_IMAGE : SIDE_SOURCE;
     if (status || command->argument_count < 2)
         return status;
     request->target.continues = to_image && command->options.resume;
-    status = open_end(session, command->arguments[1], to_image, writes_disk || to_image, &request->target, error);
+    status = open_end(session, command, 1, to_image, writes_disk || to_image, &request->target, error);
     if (status && !error->side)
         error->side = to_image ? SIDE_IMAGE : SIDE_TARGET;
     return status;

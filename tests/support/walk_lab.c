@@ -10,8 +10,6 @@
 
 #include "tests/support/walk_lab.h"
 
-#define PC_BYTES (16u * 1024 * 1024)
-
 static struct walk_lab *lab_of(struct session *session)
 {
     return (struct walk_lab *)((char *)session - offsetof(struct walk_lab, session));
@@ -103,6 +101,10 @@ static int list_files(struct session *session, const char *volume, const char *f
     if (folder[0] && strcmp(folder, "lab") != 0)
         return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, folder, ERROR_NO_BLOCK, "no such folder");
     if (!folder[0] && !found(context, &file))
+        return 0;
+    file = (struct filesystem_file){.bytes = 100, .modified = 1700000000};
+    snprintf(file.name, sizeof(file.name), "%s", lab->file ? lab->file : "");
+    if (lab->file && !found(context, &file))
         return 0;
     file = (struct filesystem_file){.name = "notes.txt", .bytes = 100, .modified = 1700000000};
     if (!found(context, &file) || !lab->lab.store.volumes[0].there)

@@ -10,6 +10,8 @@
 #include "tests/support/memory_face.h"
 #include "ui/walk/walk.h"
 
+#define PC_BYTES (16u * 1024 * 1024)
+
 struct walk_lab {
     struct lab lab;
     struct block_registry registry;
@@ -24,6 +26,7 @@ struct walk_lab {
     uint64_t free_bytes;            /* of the volume */
     bool volume_is_dirty;
     bool no_disks;
+    const char *file; /* one more in the volume's root; NULL: none */
 };
 
 void walk_lab_init(struct walk_lab *lab);

@@ -277,6 +277,79 @@ static void test_every_language_goes_all_the_way(void **state)
     }
 }
 
+/* --- disks that change between the choice and the plan --- */
+
+#define NOT_THAT_DISK "<enter><shot><enter><wait:chosen><enter><esc><esc><esc><esc>" LEAVE
+
+static struct lab_disk *other;
+
+/* The chosen disk is unplugged, and another one is there, for which its name would do: it is the beginning of the other's. */
+static void swap_for_a_longer_name(void *context, unsigned number)
+{
+    (void)context;
+    (void)number;
+    block_registry_remove(&lab.registry, &lab.spare->device);
+    other = lab_disk_create(&lab.lab, "WD-WCC4N7", PC_BYTES + (4u << 20), 512, 0);
+    snprintf(other->device.name, BLOCK_NAME_MAX, "sata:WD-WCC4N7-2");
+    block_registry_add(&lab.registry, &other->device);
+}
+
+/* An adapter that gives all its disks one serial number, with another disk in it. */
+static void swap_for_another_size(void *context, unsigned number)
+{
+    (void)context;
+    (void)number;
+    block_registry_remove(&lab.registry, &lab.spare->device);
+    other = lab_disk_create(&lab.lab, "WD-WCC4N7", PC_BYTES + (8u << 20), 512, 0);
+    snprintf(other->device.name, BLOCK_NAME_MAX, "sata:WD-WCC4N7");
+    block_registry_add(&lab.registry, &other->device);
+}
+
+/* Of the same size as well, but with somebody's partitions on it. */
+static void swap_for_other_contents(void *context, unsigned number)
+{
+    (void)context;
+    (void)number;
+    block_registry_remove(&lab.registry, &lab.spare->device);
+    other = lab_pc(&lab.lab, "WD-WCC4N7", PC_BYTES + (4u << 20), 512);
+    snprintf(other->device.name, BLOCK_NAME_MAX, "sata:WD-WCC4N7");
+    block_registry_add(&lab.registry, &other->device);
+}
+
+static void test_another_disk_than_the_chosen_one(void **state)
+{
+    static void (*const swaps[])(void *, unsigned) = {swap_for_a_longer_name, swap_for_another_size,
+                                                      swap_for_other_contents};
+
+    (void)state;
+    run(SAVE "<esc>" LEAVE);
+    for (unsigned i = 0; i < 3; i++) {
+        /* The spare disk stands second at first, and last when it has come again. */
+        walk_lab_run(&lab, i ? "r<enter><down><enter><end>" NOT_THAT_DISK : "r<enter><down><enter><down>" NOT_THAT_DISK,
+                     swaps[i], NULL);
+        assert_int_equal(other->changes, 0);
+        block_registry_remove(&lab.registry, &other->device);
+        lab_disk_free(other);
+        block_registry_add(&lab.registry, &lab.spare->device);
+    }
+    assert_int_equal(lab.spare->changes, 0);
+}
+
+/* Their commands would be understood as others: the quotation marks fall away. */
+static void test_names_that_no_command_can_say(void **state)
+{
+    static const char *const names[] = {"p\"c\".eid", "p\"c.eid"};
+
+    (void)state;
+    run(SAVE "<esc>" LEAVE);
+    for (unsigned i = 0; i < 2; i++) {
+        lab.file = names[i];
+        lab.command[0] = 0;
+        run("v<enter><down><enter><wait:Rename it><enter><esc><esc>" LEAVE);
+        assert_string_equal(lab.command, "");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +369,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ways_to_leave, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_help_and_languages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_every_language_goes_all_the_way, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_another_disk_than_the_chosen_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_names_that_no_command_can_say, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

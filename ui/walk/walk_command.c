@@ -12,6 +12,7 @@
 struct line {
     char *text;
     size_t size, used;
+    bool broken; /* not all of it is there, or it would be understood as something else */
 };
 
 __attribute__((format(printf, 2, 3))) static void add(struct line *line, const char *format, ...)
@@ -23,8 +24,10 @@ __attribute__((format(printf, 2, 3))) static void add(struct line *line, const c
     va_end(arguments);
     if (length > 0)
         line->used += (size_t)length;
-    if (line->used >= line->size)
-        line->used = line->size - 1;
+    if (line->used < line->size)
+        return;
+    line->used = line->size - 1;
+    line->broken = true;
 }
 
 /* A word of the line; the grammar divides at blanks unless there are quotes. */
@@ -32,7 +35,14 @@ static void add_word(struct line *line, const char *word)
 {
     bool quoted = strpbrk(word, " \t") != NULL;
 
+    line->broken = line->broken || strpbrk(word, "\"\r\n");
     add(line, quoted ? " \"%s\"" : " %s", word);
+}
+
+static void add_nothing(struct line *line)
+{
+    add_word(line, NOT_CHOSEN);
+    line->broken = true;
 }
 
 static void add_disk(struct line *line, const struct walk_choice *choice)
@@ -40,7 +50,7 @@ static void add_disk(struct line *line, const struct walk_choice *choice)
     char word[BLOCK_NAME_MAX + 16];
 
     if (!choice->chosen) {
-        add_word(line, NOT_CHOSEN);
+        add_nothing(line);
         return;
     }
     if (choice->partition)
@@ -62,7 +72,10 @@ static void add_image(struct line *line, const struct walk *walk)
 {
     char name[COMMAND_LINE_MAX];
 
-    add_word(line, walk_image_name(walk, name, sizeof(name)) ? name : NOT_CHOSEN);
+    if (walk_image_name(walk, name, sizeof(name)))
+        add_word(line, name);
+    else
+        add_nothing(line);
 }
 
 uint64_t walk_split_bytes(unsigned choice)
@@ -90,14 +103,14 @@ static void add_options(struct line *line, const struct walk *walk)
         add(line, " --no-verify");
 }
 
-void walk_command_line(const struct walk *walk, char *text, size_t size)
+bool walk_command_line(const struct walk *walk, char *text, size_t size)
 {
-    struct line line = {text, size, 0};
+    struct line line = {.text = text, .size = size};
 
     text[0] = 0;
     if (walk->fixed_command) {
         add(&line, "%s", walk->fixed_command);
-        return;
+        return !line.broken;
     }
     switch (walk->task) {
     case TASK_SAVE:
@@ -124,14 +137,30 @@ void walk_command_line(const struct walk *walk, char *text, size_t size)
         break;
     }
     add_options(&line, walk);
+    return !line.broken;
+}
+
+static void set_chosen(struct command_disk *disk, const struct walk_choice *choice)
+{
+    memcpy(disk->name, choice->disk, sizeof(disk->name));
+    disk->bytes = choice->disk_bytes;
 }
 
 int walk_command(struct walk *walk, struct error *error)
 {
     char line[COMMAND_LINE_MAX];
 
-    walk_command_line(walk, line, sizeof(line));
-    return command_parse_line(&walk->command, line, error);
+    if (!walk_command_line(walk, line, sizeof(line)))
+        return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK,
+                         "no command can say this name: it is too long, or has quotation marks in it. Rename it");
+    int status = command_parse_line(&walk->command, line, error);
+    if (status)
+        return status;
+    if (walk->source.chosen)
+        set_chosen(&walk->command.chosen[0], &walk->source);
+    if (walk->target.chosen)
+        set_chosen(&walk->command.chosen[1], &walk->target);
+    return 0;
 }
 
 /* --- the name of a new image --- */
@@ -154,7 +183,7 @@ static void add_part(struct line *line, const char *text)
 void walk_propose_name(struct walk *walk)
 {
     char name[TEXT_FIELD_MAX], date[32];
-    struct line line = {name, sizeof(name), 0};
+    struct line line = {.text = name, .size = sizeof(name)};
     const struct session_ops *ops = walk->session->ops;
 
     name[0] = 0;

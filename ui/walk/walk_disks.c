@@ -234,7 +234,13 @@ static enum walk_step choose_partition(const struct choosing *choosing, const st
 
 static void take(struct walk_choice *choice, const struct walk_disk *disk, unsigned partition)
 {
-    *choice = (struct walk_choice){.chosen = true, .partition = partition, .bytes = disk->bytes};
+    *choice = (struct walk_choice){.chosen = true,
+                                   .partition = partition,
+                                   .bytes = disk->bytes,
+                                   .disk_bytes = disk->bytes,
+                                   .table = disk->survey.table.kind,
+                                   .mbr_signature = disk->survey.table.mbr_signature};
+    memcpy(choice->disk_guid, disk->survey.table.disk_guid, sizeof(choice->disk_guid));
     memcpy(choice->disk, disk->name, sizeof(choice->disk));
     memcpy(choice->model, disk->model, sizeof(choice->model));
     memcpy(choice->serial, disk->serial, sizeof(choice->serial));

@@ -40,7 +40,12 @@ struct walk_choice {
     char disk[BLOCK_NAME_MAX];
     char model[BLOCK_TEXT_MAX], serial[BLOCK_TEXT_MAX];
     unsigned partition;
-    uint64_t bytes, used_bytes;
+    uint64_t bytes, used_bytes; /* of the partition, or the whole */
+    uint64_t disk_bytes;
+    /* Tells apart disks of one name and size: what their tables call themselves. */
+    enum table_kind table;
+    uint8_t disk_guid[16];
+    uint32_t mbr_signature;
 };
 
 struct walk {
@@ -106,9 +111,12 @@ void walk_say_error(struct walk *walk, enum text_id title, const struct error *e
 struct key walk_key(struct walk *walk, enum text_id help);
 
 /* --- the command so far (walk_command.c) --- */
-/* The command that the choices stand for, with dots for what is not chosen yet. */
-void walk_command_line(const struct walk *walk, char *line, size_t size);
-/* The same, parsed into walk->command. */
+/*
+ * The command that the choices stand for, with dots for what is not chosen yet. false: it is not whole: something is not chosen, does
+ * not fit, or is a name that the grammar has no way to say. It must not be run then.
+ */
+bool walk_command_line(const struct walk *walk, char *line, size_t size);
+/* The same, parsed into walk->command, with the disks that were chosen. */
 int walk_command(struct walk *walk, struct error *error);
 /* The image's name in the grammar. false: it does not fit. */
 bool walk_image_name(const struct walk *walk, char *name, size_t size);

@@ -289,6 +289,33 @@ static enum walk_step show(struct plan_page *page)
     }
 }
 
+/*
+ * Is it the disk that stood on the screen when it was chosen? Two adapters may give one serial number and size, and have changed places
+ * since. A table that the plan did not read says nothing.
+ */
+static int check_table(const struct walk_choice *choice, const struct partition_table *table, struct error *error)
+{
+    if (!choice->chosen || !table->platform ||
+        (table->kind == choice->table && table->mbr_signature == choice->mbr_signature &&
+         memcmp(table->disk_guid, choice->disk_guid, sizeof(choice->disk_guid)) == 0))
+        return 0;
+    return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, choice->disk, ERROR_NO_BLOCK,
+                     "what is on the disk is not what was there when it was chosen; choose anew");
+}
+
+static int make_plan(struct walk *walk, struct error *error)
+{
+    int status = walk_command(walk, error);
+
+    if (!status)
+        status = session_work_plan(walk->session, &walk->command, &walk->work, error);
+    if (!status)
+        status = check_table(&walk->source, &walk->work.plan.table, error);
+    if (!status)
+        status = check_table(&walk->target, &walk->work.plan.target_table, error);
+    return status;
+}
+
 enum walk_step walk_show_plan(struct walk *walk)
 {
     struct platform *platform = walk->session->loop->platform;
@@ -297,9 +324,7 @@ enum walk_step walk_show_plan(struct walk *walk)
     walk_wait(walk, TEXT_WAIT_PLAN);
     session_work_close(walk->session, &walk->work);
     walk_record(walk);
-    int status = walk_command(walk, &error);
-    if (!status)
-        status = session_work_plan(walk->session, &walk->command, &walk->work, &error);
+    int status = make_plan(walk, &error);
     struct sentences *sentences = status ? NULL : platform_allocate_zeroed(platform, sizeof(*sentences));
     if (!sentences) {
         if (!status)
