@@ -109,6 +109,12 @@ enum exit_code unattended_command(struct session *session, struct job_run *run, 
         return exit_code_of(&error);
     }
     command.dry_run = dry_run;
+    const struct fact_disk *disk = run->decision->disk;
+    if (disk) {
+        struct command_disk *chosen = &command.chosen[command.verb == COMMAND_CAPTURE ? 0 : 1];
+        snprintf(chosen->name, sizeof(chosen->name), "%s", disk->name);
+        chosen->bytes = disk->bytes;
+    }
     return session_run(session, &command);
 }
 
@@ -178,10 +184,31 @@ static void report_failed(struct session *session, struct job_run *run, const st
         run->code = EXIT_CODE_NO_REPORT;
 }
 
+/* Disks come and go while seconds are counted: a second one that the rule may mean, another one under the name. */
+static int decide_again(struct session *session, struct job_run *run, struct error *error)
+{
+    char command[COMMAND_LINE_MAX];
+    uint64_t bytes = run->decision->disk ? run->decision->disk->bytes : 0;
+
+    snprintf(command, sizeof(command), "%s", run->decision->command);
+    int status = unattended_decide(session, run, false, error);
+    if (status)
+        return status;
+    if (run->state == JOB_STATE_DECIDED && strcmp(command, run->decision->command) == 0 &&
+        bytes == (run->decision->disk ? run->decision->disk->bytes : 0))
+        return 0;
+    return error_set(error, ERROR_REFUSED, OPERATION_NONE, "", ERROR_NO_BLOCK,
+                     "this machine's disks changed during the count-down");
+}
+
 static void carry_out(struct session *session, struct job_run *run)
 {
     struct error error = {0};
 
+    if (decide_again(session, run, &error) != 0) {
+        refuse(session, run, &error);
+        return;
+    }
     run->code = unattended_command(session, run, false);
     run->state = run->code == EXIT_CODE_DONE ? JOB_STATE_DONE : JOB_STATE_FAILED;
     /* Before the report, which may be what fails: a restore must not begin anew for want of a report. */

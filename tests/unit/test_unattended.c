@@ -152,10 +152,24 @@ static void machine_facts(struct session *session, struct machine_facts *facts)
         snprintf(facts->serial, sizeof(facts->serial), "PC-%u", serial_number);
 }
 
+static void (*at_second)(void);             /* of the count-down */
+static void (*at_command)(unsigned number); /* that is prepared */
+static unsigned commands;
+
+static void prepare(struct session *session, const struct command *command)
+{
+    (void)session;
+    (void)command;
+    if (at_command)
+        at_command(++commands);
+}
+
 static bool wait_key(struct session *session, uint64_t nanoseconds)
 {
     (void)session;
     assert_true(nanoseconds == NANOSECONDS_PER_SECOND);
+    if (at_second)
+        at_second();
     return ++seconds == key_after;
 }
 
@@ -171,6 +185,7 @@ static void collect(struct output *output, const char *words, size_t size)
 }
 
 static const struct session_ops ops = {.find_disks = find_disks,
+                                       .prepare = prepare,
                                        .open_disk = open_disk,
                                        .close_disk = close_disk,
                                        .open_store = open_store,
@@ -205,7 +220,9 @@ static int set_up(void **state)
     (void)state;
     memset(files, 0, sizeof(files));
     broken = lying = NULL;
-    key_after = 0;
+    key_after = commands = 0;
+    at_second = NULL;
+    at_command = NULL;
     has_serial = true;
     serial_number = 21;
     if (lab_begin_with_image(&lab, 1, DISK_BYTES, &source) != 0)
@@ -346,6 +363,81 @@ static void test_a_file_from_elsewhere_is_counted_down_longer(void **state)
     (void)state;
     assert_int_equal(run_from(RULES, true, &end), EXIT_CODE_DONE);
     assert_int_equal(seconds, JOB_COUNTDOWN_ELSEWHERE);
+}
+
+/* --- disks that come and go --- */
+
+static struct lab_disk *late;
+
+static void add_late(const char *name, uint64_t bytes)
+{
+    if (late)
+        return;
+    late = lab_disk_create(&lab, "LATE", bytes, 512, 0x33);
+    strcpy(late->device.name, name);
+    block_registry_add(&registry, &late->device);
+}
+
+static void free_late(void)
+{
+    assert_int_equal(late->changes, 0);
+    block_registry_remove(&registry, &late->device);
+    lab_disk_free(late);
+    late = NULL;
+}
+
+static void a_second_disk_comes(void)
+{
+    add_late("sata:LATE", DISK_BYTES);
+}
+
+/* For which the name of the one before would do. */
+static void another_disk_comes(void)
+{
+    if (!late)
+        block_registry_remove(&registry, &target->device);
+    add_late("nvme:TARGET2", DISK_BYTES);
+}
+
+static void test_disks_that_change_during_the_countdown(void **state)
+{
+    enum job_file_end end;
+
+    (void)state;
+    at_second = a_second_disk_comes;
+    assert_int_equal(run(RULES "then=reboot\n", &end), EXIT_CODE_USAGE);
+    assert_int_equal(end, JOB_FILE_WAIT);
+    assert_memory_equal(contents(REPORT ".txt"), "REFUSED.", 8);
+    assert_non_null(strstr(text, "fits 2 disks"));
+    free_late();
+    at_second = another_disk_comes;
+    assert_int_equal(run(RULES "then=reboot\n", &end), EXIT_CODE_REFUSED);
+    assert_non_null(strstr(text, "changed during the count-down"));
+    free_late();
+    block_registry_add(&registry, &target->device);
+    check_untouched();
+}
+
+/* Drivers change with the command that works on the disk; disks of one serial number may get each other's names. */
+static void swap_at_the_command(unsigned number)
+{
+    if (number != 2)
+        return;
+    block_registry_remove(&registry, &target->device);
+    add_late("nvme:TARGET", DISK_BYTES + (4u << 20));
+}
+
+static void test_another_disk_of_that_name(void **state)
+{
+    enum job_file_end end;
+
+    (void)state;
+    at_command = swap_at_the_command;
+    assert_int_equal(run(RULES "then=reboot\n", &end), EXIT_CODE_USAGE);
+    assert_int_equal(seconds, 0);
+    free_late();
+    check_untouched();
+    assert_non_null(strstr(text, "is not there any more"));
 }
 
 static void test_no_rule(void **state)
@@ -518,6 +610,8 @@ int main(void)
         TEST(test_a_key_stops_it),
         TEST(test_more_disks_than_can_be_told),
         TEST(test_a_file_from_elsewhere_is_counted_down_longer),
+        TEST(test_disks_that_change_during_the_countdown),
+        TEST(test_another_disk_of_that_name),
         TEST(test_no_rule),
         TEST(test_a_rule_for_doing_nothing),
         TEST(test_mistakes_stop_before_anything),
