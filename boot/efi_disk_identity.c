@@ -216,15 +216,6 @@ static const char *bus_prefix(struct firmware *firmware, struct firmware_disk *d
     return "firmware";
 }
 
-/* Names are typed: no blanks, and nothing that the command grammar reads as something else. */
-static void make_name_text(char *text)
-{
-    for (; *text; text++)
-        if (*text <= ' ' || *text == '#' || *text == '/' || *text == ':' || *text == '\\' || *text == '"' ||
-            *text > '~')
-            *text = '_';
-}
-
 void firmware_disk_identify(struct firmware *firmware, struct firmware_disk *disk)
 {
     struct block_device *device = &disk->device;
@@ -244,7 +235,7 @@ void firmware_disk_identify(struct firmware *firmware, struct firmware_disk *dis
         snprintf(name, sizeof(name), "%s", device->serial);
     else
         place_text(disk->path, name, sizeof(name));
-    make_name_text(name);
+    block_name_text(name);
     if (!device->model[0])
         snprintf(device->model, sizeof(device->model), "%s disk", prefix);
     snprintf(device->name, sizeof(device->name), "%s:%s", prefix, name);

@@ -195,6 +195,11 @@ void block_registry_remove(struct block_registry *registry, struct block_device 
 /* By stable name or a unique prefix of it. -ERROR_NOT_FOUND, or -ERROR_AMBIGUOUS with the candidates in error->detail. */
 int block_registry_find(struct block_registry *registry, const char *name, struct block_device **device,
                         struct error *error);
+/*
+ * A text from a device as part of a stable name. Names are typed: '_' stands for blanks and all that the command grammar reads as
+ * something else. In place; every driver of a disk makes the same name of it.
+ */
+void block_name_text(char *text);
 /* Copies printable text from fixed-width fields (IDENTIFY strings), trims it; swaps bytes of each word when `swap`. */
 void block_text(char *to, size_t to_size, const void *from, size_t from_size, bool swap);
 

@@ -97,3 +97,10 @@ void block_text(char *to, size_t to_size, const void *from, size_t from_size, bo
         at--;
     to[at] = '\0';
 }
+
+void block_name_text(char *text)
+{
+    for (; *text; text++)
+        if (*text <= ' ' || *text > '~' || strchr("#/:\\\"", *text))
+            *text = '_';
+}

@@ -394,13 +394,15 @@ _Static_assert(AHCI_MAX_DISCARD / ATA_SECTOR <= ATA_TRIM_ENTRIES * ATA_TRIM_RANG
 static void disk_name(struct ahci_port *port)
 {
     struct block_device *device = &port->device;
-    char name[BLOCK_NAME_MAX];
+    char name[BLOCK_NAME_MAX], serial[BLOCK_TEXT_MAX];
     if (!port->identity.serial[0])
         return; /* it keeps the name of its port */
-    snprintf(name, sizeof(name), "sata:%s", port->identity.serial);
+    snprintf(serial, sizeof(serial), "%s", port->identity.serial);
+    block_name_text(serial);
+    snprintf(name, sizeof(name), "sata:%s", serial);
     for (const struct block_device *other = port->controller->registry->first; other; other = other->registry_next)
         if (!strcmp(other->name, name))
-            snprintf(name, sizeof(name), "sata:%.40s/p%u", port->identity.serial, port->number);
+            snprintf(name, sizeof(name), "sata:%.40s/p%u", serial, port->number);
     memcpy(device->name, name, sizeof(device->name));
 }
 

@@ -305,13 +305,15 @@ static void controller_name(struct nvme_controller *controller)
 {
     if (!controller->serial[0])
         return;
-    char where[PCI_NAME_MAX];
+    char where[PCI_NAME_MAX], serial[BLOCK_TEXT_MAX];
     pci_name(controller->pci, where);
-    snprintf(controller->name, sizeof(controller->name), "nvme:%s", controller->serial);
+    snprintf(serial, sizeof(serial), "%s", controller->serial);
+    block_name_text(serial);
+    snprintf(controller->name, sizeof(controller->name), "nvme:%s", serial);
     const struct block_device *other = controller->registry->first;
     for (; other; other = other->registry_next)
         if (other->bus == BUS_NVME && !strcmp(other->serial, controller->serial))
-            snprintf(controller->name, sizeof(controller->name), "nvme:%s@%s", controller->serial, where);
+            snprintf(controller->name, sizeof(controller->name), "nvme:%s@%s", serial, where);
 }
 
 static int controller_identify(struct nvme_controller *controller, struct error *error)

@@ -85,8 +85,12 @@ void posix_disk_describe(struct block_device *device, const struct stat *status)
     device->rotational = text[0] == '1';
     posix_attribute(real_path, "removable", text, sizeof(text));
     device->removable = text[0] == '1';
-    if (device->serial[0] && !is_partition)
-        snprintf(device->name, sizeof(device->name), "%s:%s", bus, device->serial);
+    if (!device->serial[0] || is_partition)
+        return;
+    char serial[BLOCK_TEXT_MAX];
+    snprintf(serial, sizeof(serial), "%s", device->serial);
+    block_name_text(serial);
+    snprintf(device->name, sizeof(device->name), "%s:%s", bus, serial);
 }
 
 unsigned posix_disk_of_partition(const struct stat *status, struct stat *disk)

@@ -75,14 +75,6 @@ void usb_storage_place(const struct usb_device *device, char *text, size_t size)
         used += (size_t)snprintf(text + used, size - used, "%sport%u", used ? "-" : "", path[ports]->port - 1);
 }
 
-/* Names are typed: no blanks, and nothing that the command grammar reads as something else. */
-static void make_name_text(char *text)
-{
-    for (; *text; text++)
-        if (*text <= ' ' || *text > '~' || strchr("#/:\\\"", *text))
-            *text = '_';
-}
-
 void usb_storage_name(const struct usb_device *device, char *name, size_t size)
 {
     char text[BLOCK_NAME_MAX - 20];
@@ -91,7 +83,7 @@ void usb_storage_name(const struct usb_device *device, char *name, size_t size)
         snprintf(text, sizeof(text), "%s", device->serial);
     else
         usb_storage_place(device, text, sizeof(text));
-    make_name_text(text);
+    block_name_text(text);
     snprintf(name, size, "usb:%s", text);
 }
 

@@ -46,6 +46,16 @@ static void names_disks_of_one_serial_apart(void **state)
     assert_string_equal(bench->device->registry_next->registry_next->name, "sata@0000:00:1f.2/p4");
 }
 
+/* "sata:AB#1" would be partition 1 of "sata:AB", and a blank ends a word of a command. */
+static void names_can_be_typed(void **state)
+{
+    struct ahci_bench *bench = *state;
+    ahci_model_insert(&bench->model, 3, MODEL_DISK, "AB #1");
+    assert_int_equal(ahci_bench_attach(bench), 0);
+    assert_string_equal(bench->device->registry_next->name, "sata:AB__1");
+    assert_string_equal(bench->device->registry_next->serial, "AB #1");
+}
+
 static void spins_up_and_chooses_a_mode(void **state)
 {
     struct ahci_bench *bench = *state;
@@ -361,6 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(identifies),
         TEST(names_disks_of_one_serial_apart),
+        TEST(names_can_be_typed),
         TEST(spins_up_and_chooses_a_mode),
         TEST(leaves_out_what_it_cannot_drive),
         TEST(impossible_sizes_are_refused),

@@ -69,6 +69,14 @@ static void names_are_never_shared(void **state)
     block_registry_remove(&bench->registry, &other);
 }
 
+static void names_can_be_typed(void **state)
+{
+    struct nvme_bench *bench = *state;
+    bench->model.serial = "AB #1";
+    assert_int_equal(nvme_bench_attach(bench), 0);
+    assert_string_equal(bench->device->name, "nvme:AB__1");
+}
+
 static void unnamed_drive(void **state)
 {
     struct nvme_bench *bench = *state;
@@ -492,6 +500,7 @@ int main(void)
         TEST(identifies),
         TEST(finds_all_namespaces),
         TEST(names_are_never_shared),
+        TEST(names_can_be_typed),
         TEST(unnamed_drive),
         TEST(old_controllers_are_counted),
         TEST(refuses_what_cannot_be_copied),
