@@ -31,6 +31,9 @@ static void flush(struct face *face, unsigned cursor_row, unsigned cursor_column
 
     memory->cursor_row = cursor_row;
     memory->cursor_column = cursor_column;
+    memory->flushes++;
+    if (memory->flushed)
+        memory->flushed();
 }
 
 static bool can_show(struct face *face, uint32_t character)
@@ -150,6 +153,14 @@ static bool read_key(struct screen *screen, struct key *key)
 {
     struct key_script *script = screen->keys;
 
+    if (strncmp(script->rest, "<ahead>", 7) == 0) {
+        script->rest += 7;
+        script->rests = false;
+    }
+    if (script->rests) {
+        script->rests = false;
+        return false;
+    }
     if (must_wait(script))
         return false;
     while (strncmp(script->rest, "<shot>", 6) == 0) {
@@ -159,6 +170,7 @@ static bool read_key(struct screen *screen, struct key *key)
     if (!*script->rest)
         fail_msg("a screen waits for a key, and the script has none left");
     *key = (struct key){.code = KEY_CHARACTER};
+    script->rests = script->paced;
     for (size_t i = 0; i < sizeof(key_names) / sizeof(key_names[0]); i++) {
         size_t length = strlen(key_names[i].name);
         if (strncmp(script->rest, key_names[i].name, length) == 0) {

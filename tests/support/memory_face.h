@@ -11,6 +11,8 @@ struct memory_face {
     unsigned draws, drawn_cells, closes, clears;
     unsigned cursor_row, cursor_column;
     bool plain; /* shows ASCII only */
+    unsigned flushes;
+    void (*flushed)(void); /* called at the end of each update; NULL: nobody is */
 };
 void memory_face_init(struct memory_face *face, unsigned columns, unsigned rows);
 /*
@@ -27,10 +29,14 @@ bool memory_face_shows(const struct memory_face *face, const char *text);
  * Keys from text: letters stand for themselves, <enter> <esc> <up> <down> <left> <right> <tab> <backtab> <bs> <del> <home> <end> <pgup>
  * <pgdn> <f1> <f2> <f5> <f10> <ctrl-c> for the others. At <wait:TEXT> no key is pressed before the face shows TEXT. At <shot>, at_shot is called with what the screen shows. At the
  * end of the script the test fails, because a screen waits for keys that will never come.
+ *
+ * paced: who looks for a key right behind another one finds none, once, as with people; after <ahead> the next key is in the keyboard's buffer
+ * already.
  */
 struct key_script {
     const struct memory_face *face; /* what <wait:...> looks at */
     unsigned looks;                 /* at it, in a row */
+    bool paced, rests;              /* rests: a key was just given out */
     const char *rest;
     void (*at_shot)(void *context, unsigned number);
     unsigned shots;

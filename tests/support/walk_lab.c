@@ -188,8 +188,9 @@ enum walk_end walk_lab_run(struct walk_lab *lab, const char *keys, void (*shot)(
     struct face *faces[] = {&lab->face.face};
 
     memory_face_init(&lab->face, 80, 25);
+    lab->face.flushed = lab->flushed;
     assert_int_equal(screen_open(&lab->screen, &lab->lab.loop, faces, 1), 0);
-    lab->script = (struct key_script){.face = &lab->face, .at_shot = shot, .context = context};
+    lab->script = (struct key_script){.face = &lab->face, .paced = true, .at_shot = shot, .context = context};
     key_script_use(&lab->script, &lab->screen, keys);
     enum walk_end end = walk_run(&lab->session, &lab->screen, &lab->setup, &lab->code);
     assert_string_equal(lab->script.rest, "");

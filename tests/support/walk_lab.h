@@ -18,6 +18,7 @@ struct walk_lab {
     struct session session; /* the operations find the laboratory by its address */
     struct lab_disk *pc, *spare, *stick;
     struct memory_face face;
+    void (*flushed)(void); /* the face's */
     struct screen screen;
     struct key_script script;
     struct walk_setup setup;

@@ -350,6 +350,110 @@ static void test_names_that_no_command_can_say(void **state)
     }
 }
 
+/* --- keys at the wrong time --- */
+
+static void test_keys_pressed_ahead_agree_to_nothing(void **state)
+{
+    (void)state;
+    /* Enter once more while the plan is made: the plan stays, and Esc leaves it. */
+    run("s<enter><enter><enter><ahead><enter><ahead><enter><wait:This is what will happen><esc><esc><esc><esc>" LEAVE);
+    assert_false(lab.lab.store.volumes[0].there);
+    /* Meant for the work, which has ended: the result stays. */
+    run("s<enter><enter><enter><enter><wait:DONE AND VERIFIED><f1><wait:Close><esc><esc>" LEAVE);
+}
+
+static bool signalled;
+
+static bool interrupted_key(struct screen *screen, struct key *key)
+{
+    (void)screen;
+    *key = (struct key){.code = signalled ? KEY_INTERRUPT : KEY_ENTER};
+    return true;
+}
+
+static void signal_at_the_plan(void *context, unsigned number)
+{
+    (void)context;
+    (void)number;
+    /* The way a terminal reports a signal: for ever. */
+    signalled = lab.lab.cancel = true;
+    lab.screen.read_key = interrupted_key;
+}
+
+static void test_a_signal_ends_the_work_and_the_screens(void **state)
+{
+    (void)state;
+    signalled = false;
+    walk_lab_run(&lab, "s<enter><enter><enter><shot><enter>", signal_at_the_plan, NULL);
+    assert_int_equal(lab.code, EXIT_CODE_CANCELLED);
+    lab.lab.cancel = false;
+}
+
+/* --- drawing within its share --- */
+
+static uint64_t clock_now, drawing;
+#define FLUSH_TAKES (5 * NANOSECONDS_PER_MILLISECOND)
+
+static uint64_t scripted_now(struct platform *platform)
+{
+    (void)platform;
+    return clock_now += 200 * NANOSECONDS_PER_MICROSECOND;
+}
+
+static void slow_flush(void)
+{
+    clock_now += FLUSH_TAKES;
+    drawing += FLUSH_TAKES;
+}
+
+struct drawing_shots {
+    uint64_t began, drawn;
+};
+
+static void start_measuring(void *context, unsigned number)
+{
+    struct drawing_shots *shots = context;
+
+    (void)number;
+    *shots = (struct drawing_shots){clock_now, drawing};
+}
+
+/* What drawing took of the work with these keys, per mille; the pages before and behind it are left out by `allowed` draws. */
+static unsigned share_of_drawing(const char *keys, unsigned allowed)
+{
+    struct drawing_shots shots;
+
+    clock_now = NANOSECONDS_PER_SECOND;
+    drawing = 0;
+    lab.lab.ops.now = scripted_now;
+    lab.flushed = slow_flush;
+    lab.pc->delay = 40;
+    walk_lab_run(&lab, keys, start_measuring, &shots);
+    uint64_t drawn = drawing - shots.drawn, passed = clock_now - shots.began;
+    assert_true(passed > 5 * NANOSECONDS_PER_SECOND);
+    assert_true(drawn > allowed * FLUSH_TAKES);
+    return (unsigned)((drawn - allowed * FLUSH_TAKES) * 1000 / passed);
+}
+
+static void test_drawing_takes_a_hundredth_of_the_time(void **state)
+{
+    /* Not within the share: the first page of each phase (copy, flush, read back, finish), the result, the first screen twice. */
+    (void)state;
+    assert_in_range(share_of_drawing("s<enter><enter><enter><shot><enter><wait:DONE AND VERIFIED><esc>" LEAVE, 8), 1,
+                    11);
+}
+
+static void test_keys_without_a_meaning_draw_nothing(void **state)
+{
+    char keys[1024] = "s<enter><enter><enter><shot><enter>";
+
+    (void)state;
+    for (unsigned i = 0; i < 20; i++)
+        strcat(keys, "zx");
+    strcat(keys, "<wait:DONE AND VERIFIED><esc>" LEAVE);
+    assert_in_range(share_of_drawing(keys, 8), 0, 11);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +475,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_every_language_goes_all_the_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_another_disk_than_the_chosen_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_names_that_no_command_can_say, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_keys_pressed_ahead_agree_to_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_signal_ends_the_work_and_the_screens, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_drawing_takes_a_hundredth_of_the_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_keys_without_a_meaning_draw_nothing, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #define ELLIPSIS 0x2026
 /* Cells that are right already, but cheaper to draw again than to move the cursor over. */
 #define RUN_GAP 3
+#define KEYS_DROPPED_MAX 256
 
 static const struct {
     uint8_t foreground, background;
@@ -438,4 +439,13 @@ bool screen_wait_key(struct screen *screen, struct key *key, uint64_t deadline)
 
     /* Keyboards do not wake the loop, but it never rests for long. */
     return loop_wait(screen->loop, key_pressed, &wait, deadline);
+}
+
+void screen_drop_keys(struct screen *screen)
+{
+    struct key key;
+
+    /* A signal that asks to end is a key for ever. */
+    for (unsigned i = 0; i < KEYS_DROPPED_MAX && screen->read_key(screen, &key); i++)
+        ;
 }

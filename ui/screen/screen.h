@@ -191,6 +191,8 @@ void screen_forget(struct screen *screen);
 bool screen_can_show(const struct screen *screen, const char *text);
 /* Waits for a key, the loop running, until the deadline (nanoseconds; UINT64_MAX: none). false: the deadline came. */
 bool screen_wait_key(struct screen *screen, struct key *key, uint64_t deadline);
+/* Forgets the keys that were pressed before now: for a page that nobody should agree to before it is there. */
+void screen_drop_keys(struct screen *screen);
 
 /* --- text (text.c) --- */
 

@@ -144,6 +144,7 @@ void walk_say(struct walk *walk, enum text_id title, const char *text)
 {
     const char *close = walk_text(walk, TEXT_KEY_CLOSE);
 
+    screen_drop_keys(walk->screen);
     dialog_ask(walk->screen, walk_text(walk, title), text, &close, 1);
 }
 

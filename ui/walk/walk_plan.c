@@ -271,6 +271,8 @@ static void scroll(struct plan_page *page, const struct key *key)
 
 static enum walk_step show(struct plan_page *page)
 {
+    /* Enter that was pressed while the plan was made is no agreement to it. */
+    screen_drop_keys(page->plan->walk->screen);
     for (;;) {
         draw(page);
         struct key key = walk_key(page->plan->walk, TEXT_HELP_PLAN);

@@ -169,6 +169,8 @@ enum walk_step walk_show_result(struct walk *walk)
                         .text = next_text,
                         .context = &next};
 
+    /* What was meant for the work must not take the result away. */
+    screen_drop_keys(walk->screen);
     for (;;) {
         draw(walk, &list);
         struct key key = walk_key(walk, TEXT_HELP_RESULT);

@@ -228,7 +228,9 @@ void walk_unattended_close(struct walk_unattended *unattended, bool wait)
     struct key key;
 
     walk->session->viewer = NULL;
-    if (wait && unattended->shown)
+    if (wait && unattended->shown) {
+        screen_drop_keys(walk->screen);
         screen_wait_key(walk->screen, &key, UINT64_MAX);
+    }
     platform_release(walk->session->loop->platform, unattended);
 }
