@@ -7,6 +7,7 @@
 #include "ui/walk/work_view.h"
 
 #define KEY_INTERVAL (100 * NANOSECONDS_PER_MILLISECOND)
+#define KEYS_MAX 16 /* in one interval */
 /* Policy: drawing takes a hundredth of the time at the most, and never happens oftener than this. */
 #define DRAW_INTERVAL (300 * NANOSECONDS_PER_MILLISECOND)
 #define DRAW_SHARE 100
@@ -55,7 +56,7 @@ static void draw_now(struct work_view *view)
 
 /* --- keys --- */
 
-static void answer(struct work_view *view, const struct key *key)
+static bool answer(struct work_view *view, const struct key *key)
 {
     switch (key->code) {
     case KEY_UP:
@@ -72,18 +73,20 @@ static void answer(struct work_view *view, const struct key *key)
         view->asking = false;
         break;
     default:
-        break;
+        return false;
     }
+    return true;
 }
 
-static void obey(struct work_view *view, const struct key *key)
+/* Does the page look different afterwards? A key that is held down must not draw without end. */
+static bool obey(struct work_view *view, const struct key *key)
 {
     bool pause = key->code == KEY_CHARACTER && (key->character == ' ' || (key->character | 0x20) == 'p');
 
     if (view->helping) {
         view->helping = false;
     } else if (view->asking) {
-        answer(view, key);
+        return answer(view, key);
     } else if (key->code == KEY_ESCAPE || key->code == KEY_INTERRUPT) {
         view->asking = true;
         view->answer = 0; /* going on is what a slip of the finger does */
@@ -91,7 +94,10 @@ static void obey(struct work_view *view, const struct key *key)
         view->helping = true;
     } else if (pause) {
         view->paused = !view->paused;
+    } else {
+        return false;
     }
+    return true;
 }
 
 static void take_keys(struct work_view *view)
@@ -99,16 +105,15 @@ static void take_keys(struct work_view *view)
     struct screen *screen = view->walk->screen;
     uint64_t now = platform_now(view->walk->session->loop->platform);
     struct key key;
-    bool any = false;
+    bool changed = false;
 
     if (now < view->next_keys)
         return;
     view->next_keys = now + KEY_INTERVAL;
-    while (screen->read_key(screen, &key)) {
-        obey(view, &key);
-        any = true;
-    }
-    if (any && view->started)
+    /* Not without end: a signal that asks to end is a key each time that somebody looks. */
+    for (unsigned i = 0; i < KEYS_MAX && screen->read_key(screen, &key); i++)
+        changed = obey(view, &key) || changed;
+    if (changed && view->started)
         draw_now(view);
 }
 
