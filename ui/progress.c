@@ -27,18 +27,12 @@ static unsigned per_cent(const struct job_progress *progress)
     return (unsigned)(progress->done_bytes / (progress->total_bytes / 100 + 1));
 }
 
-static uint64_t mean_rate(const struct job_progress *progress)
+/* 0 also when it is not known. */
+static uint64_t seconds_left(const struct progress_view *view, const struct job_progress *progress)
 {
-    return rate_per_second(progress->done_bytes, progress->now - progress->started - progress->paused_nanoseconds);
-}
+    uint64_t left = pace_left(&view->pace, progress);
 
-static uint64_t time_left(const struct job_progress *progress)
-{
-    uint64_t rate = mean_rate(progress);
-
-    if (!rate || progress->done_bytes >= progress->total_bytes)
-        return 0;
-    return (progress->total_bytes - progress->done_bytes) / rate * NANOSECONDS_PER_SECOND;
+    return left == UINT64_MAX ? 0 : left / NANOSECONDS_PER_SECOND;
 }
 
 static void print_json(struct progress_view *view, const struct job_progress *progress)
@@ -52,8 +46,8 @@ static void print_json(struct progress_view *view, const struct job_progress *pr
     json_number(&json, "done_bytes", progress->done_bytes);
     json_number(&json, "total_bytes", progress->total_bytes);
     json_number(&json, "stored_bytes", progress->stored_bytes);
-    json_number(&json, "bytes_per_second", mean_rate(progress));
-    json_number(&json, "seconds_left", time_left(progress) / NANOSECONDS_PER_SECOND);
+    json_number(&json, "bytes_per_second", pace_rate(&view->pace, progress));
+    json_number(&json, "seconds_left", seconds_left(view, progress));
     json_number(&json, "paused_seconds", progress->paused_nanoseconds / NANOSECONDS_PER_SECOND);
     json_end_object(&json);
     json_end_line(&json);
@@ -66,7 +60,8 @@ static void print_text(struct progress_view *view, const struct job_progress *pr
 
     snprintf(line, sizeof(line), "%-12s %3u%%  %s of %s  %s/s  %s left", phase_name(progress->phase),
              per_cent(progress), size_text(progress->done_bytes, done), size_text(progress->total_bytes, total),
-             size_text(mean_rate(progress), rate), time_text(time_left(progress), left));
+             size_text(pace_rate(&view->pace, progress), rate),
+             time_text(seconds_left(view, progress) * NANOSECONDS_PER_SECOND, left));
     if (!output->is_terminal) {
         output_print(output, "%s\n", line);
         return;
@@ -79,7 +74,7 @@ static void print_text(struct progress_view *view, const struct job_progress *pr
 static void show_progress(struct job_listener *listener, const struct job_progress *progress)
 {
     struct progress_view *view = (struct progress_view *)listener;
-    bool new_phase = !view->started || progress->phase != view->phase;
+    bool new_phase = pace_update(&view->pace, progress);
     uint64_t interval = view->json                           ? JSON_INTERVAL
                         : view->session->status->is_terminal ? TERMINAL_INTERVAL
                                                              : PLAIN_INTERVAL;
@@ -88,8 +83,6 @@ static void show_progress(struct job_listener *listener, const struct job_progre
         return;
     if (new_phase)
         progress_view_end(view);
-    view->started = true;
-    view->phase = progress->phase;
     view->last_printed = progress->now;
     if (view->json)
         print_json(view, progress);

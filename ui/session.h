@@ -9,6 +9,7 @@
 #include "core/job.h"
 #include "ui/command.h"
 #include "ui/output.h"
+#include "ui/pace.h"
 
 struct session;
 struct session_record;
@@ -210,8 +211,7 @@ struct progress_view {
     bool json;
     bool line_open;        /* a terminal line is drawn and not ended */
     uint64_t last_printed; /* nanoseconds */
-    enum job_phase phase;
-    bool started;
+    struct pace pace;
 };
 void progress_view_init(struct progress_view *view, struct session *session, bool json);
 void progress_view_end(struct progress_view *view);

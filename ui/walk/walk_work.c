@@ -18,7 +18,7 @@
 static void take_sample(struct work_view *view, const struct job_progress *progress)
 {
     struct work_sample *last = &view->samples[view->sample_count ? (view->sample_count - 1) % WORK_SAMPLES : 0];
-    uint64_t worked = progress->now - progress->started - progress->paused_nanoseconds;
+    uint64_t worked = pace_worked(progress);
 
     if (view->sample_count && worked < last->worked + SAMPLE_INTERVAL)
         return;
@@ -113,7 +113,7 @@ static void take_keys(struct work_view *view)
     /* Not without end: a signal that asks to end is a key each time that somebody looks. */
     for (unsigned i = 0; i < KEYS_MAX && screen->read_key(screen, &key); i++)
         changed = obey(view, &key) || changed;
-    if (changed && view->started)
+    if (changed && view->pace.started)
         draw_now(view);
 }
 
@@ -122,12 +122,11 @@ static void take_keys(struct work_view *view)
 static void show_progress(struct job_listener *listener, const struct job_progress *progress)
 {
     struct work_view *view = (struct work_view *)listener;
-    bool new_phase = !view->started || view->progress.phase != progress->phase;
+    bool new_phase = pace_update(&view->pace, progress);
 
     if (new_phase)
         view->sample_count = 0; /* rates are a phase's own */
     view->progress = *progress;
-    view->started = true;
     take_sample(view, progress);
     if (new_phase || progress->now >= view->next_draw)
         draw_now(view);

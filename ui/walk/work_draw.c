@@ -77,16 +77,6 @@ static const char *rate_text(const struct work_view *view, enum work_counter cou
     return rate ? walk_format(view->walk, TEXT_WORK_RATE, walk_size(rate), NULL, NULL, NULL) : "-";
 }
 
-static uint64_t nanoseconds_left(const struct job_progress *progress)
-{
-    uint64_t worked = progress->now - progress->started - progress->paused_nanoseconds;
-    uint64_t rate = rate_per_second(progress->done_bytes, worked);
-
-    if (!rate || progress->done_bytes >= progress->total_bytes)
-        return 0;
-    return (progress->total_bytes - progress->done_bytes) / rate * NANOSECONDS_PER_SECOND;
-}
-
 static const char *ratio_text(const struct work_view *view, char text[32])
 {
     const struct job_progress *progress = &view->progress;
@@ -105,9 +95,9 @@ static void draw_facts(const struct work_view *view, struct area area)
     enum job_kind kind = view->work->plan.kind;
     char left[TIME_TEXT_MAX], passed[TIME_TEXT_MAX], ratio[32];
     bool packs = kind == JOB_CAPTURE;
+    uint64_t rest = pace_left(&view->pace, progress);
 
-    time_text(nanoseconds_left(progress), left);
-    draw_fact(view, area, 0, TEXT_WORK_LEFT, progress->done_bytes ? left : "-");
+    draw_fact(view, area, 0, TEXT_WORK_LEFT, rest == UINT64_MAX ? "-" : time_text(rest, left));
     draw_fact(view, area, 1, TEXT_WORK_PASSED, time_text(progress->now - progress->started, passed));
     if (packs)
         draw_fact(view, area, 2, TEXT_WORK_RATIO, ratio_text(view, ratio));

@@ -21,7 +21,8 @@ struct work_view {
     struct walk *walk;               /* its screen, language and title */
     const struct session_work *work; /* that is shown */
     struct job_progress progress;    /* the last one that came */
-    bool started, paused, cancelled;
+    struct pace pace;
+    bool paused, cancelled;
     bool asking, helping; /* a box stands over the page */
     unsigned answer;      /* of the box: 0 go on, 1 cancel */
     uint64_t next_draw, next_keys;
