@@ -454,6 +454,77 @@ static void test_keys_without_a_meaning_draw_nothing(void **state)
     assert_in_range(share_of_drawing(keys, 8), 0, 11);
 }
 
+/* --- no memory --- */
+
+#define FAILURE_STEP 13 /* all of them take a minute; 1 to look at each */
+
+static bool counting;
+static unsigned allocations, failing; /* the allocation with this number fails */
+static void *(*allocate_below)(struct platform *platform, size_t size);
+
+static void *failing_allocate(struct platform *platform, size_t size)
+{
+    return counting && ++allocations == failing ? NULL : allocate_below(platform, size);
+}
+
+/* Keys of a person who goes on, then back and out, whatever stands on the screen. */
+struct stubborn {
+    const char *keys;
+    unsigned given;
+    bool rests;
+};
+
+static bool stubborn_key(struct screen *screen, struct key *key)
+{
+    struct stubborn *person = screen->keys;
+
+    person->rests = !person->rests;
+    if (person->rests)
+        return false;
+    char letter = *person->keys ? *person->keys++ : person->given++ % 2 ? 'q' : '<';
+
+    assert_true(person->given < 100000);
+    *key = (struct key){.code = letter == '>'   ? KEY_ENTER
+                                : letter == '<' ? KEY_ESCAPE
+                                : letter == 'v' ? KEY_DOWN
+                                                : KEY_CHARACTER,
+                        .character = (uint32_t)letter};
+    return true;
+}
+
+static void take_over(void *context, unsigned number)
+{
+    (void)number;
+    lab.screen.read_key = stubborn_key;
+    lab.screen.keys = context;
+    allocations = 0;
+    counting = true;
+}
+
+static void fail_each_allocation(const char *keys)
+{
+    allocate_below = lab.lab.ops.allocate;
+    lab.lab.ops.allocate = failing_allocate;
+    for (failing = 1;; failing += FAILURE_STEP) {
+        struct stubborn person = {.keys = keys};
+        lab_new_store(&lab.lab);
+        walk_lab_run(&lab, "<shot><f5>", take_over, &person);
+        counting = false;
+        assert_int_equal(lab.pc->changes, 0);
+        if (allocations < failing) /* none failed */
+            break;
+    }
+    lab.lab.ops.allocate = allocate_below;
+}
+
+static void test_no_memory_at_any_moment(void **state)
+{
+    (void)state;
+    fail_each_allocation("s>>>>");
+    fail_each_allocation("c>v>>C4N7>");
+    fail_each_allocation("d>");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +550,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_signal_ends_the_work_and_the_screens, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_drawing_takes_a_hundredth_of_the_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keys_without_a_meaning_draw_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_memory_at_any_moment, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
