@@ -350,6 +350,30 @@ static void test_names_that_no_command_can_say(void **state)
     }
 }
 
+/* --- the selection --- */
+
+static void plug_another_in_front(void *context, unsigned number)
+{
+    (void)context;
+    if (number)
+        return;
+    block_registry_remove(&lab.registry, &lab.pc->device);
+    block_registry_remove(&lab.registry, &lab.spare->device);
+    block_registry_add(&lab.registry, &lab.pc->device);
+    block_registry_add(&lab.registry, &lab.spare->device);
+}
+
+static void test_the_selection_stays_with_its_disk(void **state)
+{
+    (void)state;
+    /* The spare disk is selected; the stick comes first when disks are looked for again. Back and forth it stays as well. */
+    walk_lab_run(
+        &lab,
+        "s<down><shot><f5><enter><wait:Where shall the image><esc><enter><enter><enter><esc><esc><esc><esc>" LEAVE,
+        plug_another_in_front, NULL);
+    assert_memory_equal(lab.command, "capture sata:WD-WCC4N7 ", 23);
+}
+
 /* --- keys at the wrong time --- */
 
 static void test_keys_pressed_ahead_agree_to_nothing(void **state)
@@ -546,6 +570,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_every_language_goes_all_the_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_another_disk_than_the_chosen_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_names_that_no_command_can_say, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_selection_stays_with_its_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keys_pressed_ahead_agree_to_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_signal_ends_the_work_and_the_screens, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_drawing_takes_a_hundredth_of_the_time, set_up, tear_down),

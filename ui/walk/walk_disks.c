@@ -279,13 +279,19 @@ static void draw(const struct choosing *choosing, struct list *list)
     draw_disk(choosing, below, &walk->disks[list->selected]);
 }
 
-static enum walk_step find(struct walk *walk)
+/* Selects the disk of that name, wherever it stands now; the first one when it is not there. `name` may be one of the list's. */
+static enum walk_step find(struct walk *walk, struct list *list, const char *name)
 {
     struct error error = {0};
+    char selected[BLOCK_NAME_MAX];
 
+    snprintf(selected, sizeof(selected), "%s", name);
     walk_wait(walk, TEXT_WAIT_DISKS);
-    if (walk_find_disks(walk, &error) == 0)
+    if (walk_find_disks(walk, &error) == 0) {
+        const struct walk_disk *disk = walk_disk_find(walk, selected);
+        list->selected = disk ? (unsigned)(disk - walk->disks) : 0;
         return STEP_NEXT;
+    }
     walk_say_error(walk, TEXT_DISK_LOOK_QUESTION, &error);
     return STEP_BACK;
 }
@@ -317,7 +323,7 @@ static enum walk_step choose(struct walk *walk, enum disk_role role, struct walk
 
     if (choice)
         choice->chosen = false;
-    if (find(walk) != STEP_NEXT)
+    if (find(walk, &list, choice ? choice->disk : "") != STEP_NEXT)
         return STEP_BACK;
     for (;;) {
         /* Titles are set each time: languages and disks change. */
@@ -333,7 +339,7 @@ static enum walk_step choose(struct walk *walk, enum disk_role role, struct walk
         const struct walk_disk *disk = walk->disk_count ? &walk->disks[list.selected] : NULL;
         if (key.code == KEY_ESCAPE || key.code == KEY_INTERRUPT)
             return STEP_BACK;
-        if (key.code == KEY_F5 && find(walk) != STEP_NEXT)
+        if (key.code == KEY_F5 && find(walk, &list, disk ? disk->name : "") != STEP_NEXT)
             return STEP_BACK;
         if (disk && (key.code == KEY_ENTER || key.code == KEY_RIGHT) &&
             take_selected(&choosing, disk, key.code == KEY_RIGHT, choice) == STEP_NEXT)

@@ -114,13 +114,26 @@ static void draw(const struct places *places, struct list *list)
     draw_below(places, below, &walk->volumes[list->selected]);
 }
 
-static enum walk_step find(struct walk *walk)
+static void select_volume(const struct walk *walk, struct list *list, const char *name)
+{
+    list->selected = 0;
+    for (unsigned i = 0; i < walk->volume_count; i++)
+        if (strcmp(walk->volumes[i].volume.name, name) == 0)
+            list->selected = i;
+}
+
+/* Selects the volume of that name, wherever it stands now; the first one when it is not there. `name` may be one of the list's. */
+static enum walk_step find(struct walk *walk, struct list *list, const char *name)
 {
     struct error error = {0};
+    char selected[SESSION_VOLUME_NAME_MAX];
 
+    snprintf(selected, sizeof(selected), "%s", name);
     walk_wait(walk, TEXT_WAIT_VOLUMES);
-    if (walk_find_volumes(walk, &error) == 0)
+    if (walk_find_volumes(walk, &error) == 0) {
+        select_volume(walk, list, selected);
         return STEP_NEXT;
+    }
     walk_say_error(walk, TEXT_VOLUME_QUESTION, &error);
     return STEP_BACK;
 }
@@ -128,10 +141,12 @@ static enum walk_step find(struct walk *walk)
 static enum walk_step choose(struct places *places)
 {
     struct walk *walk = places->walk;
+    char before[SESSION_VOLUME_NAME_MAX];
     struct list list = {.text = volume_text, .style = volume_style, .context = places, .column_count = 5};
 
+    memcpy(before, walk->volume, sizeof(before));
     walk->volume[0] = walk->folder[0] = walk->file[0] = 0;
-    if (find(walk) != STEP_NEXT)
+    if (find(walk, &list, before) != STEP_NEXT)
         return STEP_BACK;
     for (;;) {
         struct list_column columns[5] = {{walk_text(walk, TEXT_COLUMN_VOLUME), 18, false},
@@ -145,9 +160,9 @@ static enum walk_step choose(struct places *places)
         struct key key = walk_key(walk, TEXT_HELP_VOLUME);
         if (key.code == KEY_ESCAPE || key.code == KEY_INTERRUPT)
             return STEP_BACK;
-        if (key.code == KEY_F5 && find(walk) != STEP_NEXT)
-            return STEP_BACK;
         const struct session_volume *volume = &walk->volumes[list.selected].volume;
+        if (key.code == KEY_F5 && find(walk, &list, volume->name) != STEP_NEXT)
+            return STEP_BACK;
         if (key.code == KEY_ENTER && walk->volume_count && will_do(places, volume)) {
             snprintf(walk->volume, sizeof(walk->volume), "%s", volume->name);
             return STEP_NEXT;
