@@ -283,50 +283,40 @@ static void test_every_language_goes_all_the_way(void **state)
 
 static struct lab_disk *other;
 
-/* The chosen disk is unplugged, and another one is there, for which its name would do: it is the beginning of the other's. */
-static void swap_for_a_longer_name(void *context, unsigned number)
-{
-    (void)context;
-    (void)number;
-    block_registry_remove(&lab.registry, &lab.spare->device);
-    other = lab_disk_create(&lab.lab, "WD-WCC4N7", PC_BYTES + (4u << 20), 512, 0);
-    snprintf(other->device.name, BLOCK_NAME_MAX, "sata:WD-WCC4N7-2");
-    block_registry_add(&lab.registry, &other->device);
-}
+/* The chosen disk is unplugged, and another one has come. */
+struct swap {
+    const char *name;
+    uint64_t bytes;
+    bool with_partitions;
+};
 
-/* An adapter that gives all its disks one serial number, with another disk in it. */
-static void swap_for_another_size(void *context, unsigned number)
+static void swap_disks(void *context, unsigned number)
 {
-    (void)context;
-    (void)number;
-    block_registry_remove(&lab.registry, &lab.spare->device);
-    other = lab_disk_create(&lab.lab, "WD-WCC4N7", PC_BYTES + (8u << 20), 512, 0);
-    snprintf(other->device.name, BLOCK_NAME_MAX, "sata:WD-WCC4N7");
-    block_registry_add(&lab.registry, &other->device);
-}
+    const struct swap *swap = context;
 
-/* Of the same size as well, but with somebody's partitions on it. */
-static void swap_for_other_contents(void *context, unsigned number)
-{
-    (void)context;
     (void)number;
     block_registry_remove(&lab.registry, &lab.spare->device);
-    other = lab_pc(&lab.lab, "WD-WCC4N7", PC_BYTES + (4u << 20), 512);
-    snprintf(other->device.name, BLOCK_NAME_MAX, "sata:WD-WCC4N7");
+    other = swap->with_partitions ? lab_pc(&lab.lab, "WD-WCC4N7", swap->bytes, 512)
+                                  : lab_disk_create(&lab.lab, "WD-WCC4N7", swap->bytes, 512, 0);
+    snprintf(other->device.name, BLOCK_NAME_MAX, "%s", swap->name);
     block_registry_add(&lab.registry, &other->device);
 }
 
 static void test_another_disk_than_the_chosen_one(void **state)
 {
-    static void (*const swaps[])(void *, unsigned) = {swap_for_a_longer_name, swap_for_another_size,
-                                                      swap_for_other_contents};
+    static struct swap swaps[] = {
+        /* The name would do for it: it is the beginning of its own. */
+        {"sata:WD-WCC4N7-2", PC_BYTES + (4u << 20), false},
+        /* An adapter that gives all its disks one serial number: of another size; with somebody's partitions. */
+        {"sata:WD-WCC4N7", PC_BYTES + (8u << 20), false},
+        {"sata:WD-WCC4N7", PC_BYTES + (4u << 20), true}};
 
     (void)state;
     run(SAVE "<esc>" LEAVE);
     for (unsigned i = 0; i < 3; i++) {
         /* The spare disk stands second at first, and last when it has come again. */
         walk_lab_run(&lab, i ? "r<enter><down><enter><end>" NOT_THAT_DISK : "r<enter><down><enter><down>" NOT_THAT_DISK,
-                     swaps[i], NULL);
+                     swap_disks, &swaps[i]);
         assert_int_equal(other->changes, 0);
         block_registry_remove(&lab.registry, &other->device);
         lab_disk_free(other);
