@@ -9,104 +9,17 @@
 
 #include <cmocka.h>
 
+#include "core/bytes.h"
 #include "core/library.h"
 #include "fs/drivers.h"
 #include "fs/exfat.h"
 #include "tests/support/emulated_device.h"
+#include "tests/support/exfat_lab.h"
 #include "tests/support/test_platform.h"
 #include "tests/support/volume_maker.h"
 
 #define KIB 1024u
 #define MIB (1024u * KIB)
-
-static void format(struct test_volume *volume, size_t size, const char *options)
-{
-    test_volume_init(volume, size);
-    assert_int_equal(test_volume_run(volume, "mkfs.exfat %s image", options), 0);
-    test_volume_open(volume, 512);
-}
-
-static struct stream_store *open_store(struct block_device *device, const char *path, bool write)
-{
-    struct stream_store *store = NULL;
-    struct error error = {0};
-
-    if (exfat_filesystem.open_store(device, path, write, &store, &error) < 0)
-        fail_msg("%s, %s", error_code_name(error.code), error.detail);
-    return store;
-}
-
-static struct stream *open_file(struct stream_store *store, unsigned volume, bool write)
-{
-    struct stream *stream = NULL;
-    struct error error = {0};
-
-    if (store->open(store, volume, write, &stream, &error) < 0)
-        fail_msg("%s, %s", error_code_name(error.code), error.detail);
-    return stream;
-}
-
-static void write_file(struct stream_store *store, unsigned volume, const uint8_t *bytes, size_t size)
-{
-    struct stream *stream = open_file(store, volume, true);
-
-    assert_int_equal(stream_write(stream, 0, bytes, size, NULL), 0);
-    assert_int_equal(stream_close(stream, NULL), 0);
-}
-
-static void assert_clean(struct test_volume *volume)
-{
-    assert_int_equal(test_volume_run(volume, "fsck.exfat -n image && $TESTS/exfat_cat.py image"), 0);
-}
-
-/* Read by a program that knows nothing of ours. */
-static void assert_file(struct test_volume *volume, const char *path, const uint8_t *bytes, size_t size)
-{
-    char name[128];
-    FILE *file;
-
-    snprintf(name, sizeof name, "%s/expected", volume->folder);
-    file = fopen(name, "w");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, size, file), size);
-    fclose(file);
-    assert_int_equal(test_volume_run(volume, "$TESTS/exfat_cat.py image '%s' >out && cmp out expected", path), 0);
-}
-
-static uint8_t *boot_sector(struct test_volume *volume)
-{
-    return volume->bytes;
-}
-
-static uint32_t number_at(const uint8_t *bytes)
-{
-    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
-}
-
-static uint8_t *cluster_at(struct test_volume *volume, uint32_t cluster)
-{
-    const uint8_t *boot = boot_sector(volume);
-    uint64_t heap = (uint64_t)number_at(boot + 88) << boot[108];
-
-    return volume->bytes + heap + ((uint64_t)(cluster - 2) << (boot[108] + boot[109]));
-}
-
-static uint8_t *root_of(struct test_volume *volume)
-{
-    return cluster_at(volume, number_at(boot_sector(volume) + 96));
-}
-
-/* The root directory's first entry of a type. */
-static uint8_t *entry_of(struct test_volume *volume, uint8_t type)
-{
-    uint8_t *entry = root_of(volume);
-
-    while (*entry != type) {
-        assert_int_not_equal(*entry, 0);
-        entry += 32;
-    }
-    return entry;
-}
 
 /* Free space in small pieces: the file becomes a chain in the FAT, and the volume gets back what it had. */
 static void test_fragments(void **state)
@@ -122,18 +35,18 @@ static void test_fragments(void **state)
 
     (void)state;
     test_garbage(bytes, size, 5);
-    format(&volume, 4 * MIB, "-c 4096 -b 4096");
-    store = open_store(volume.device, "piece", true);
+    exfat_lab_format(&volume, 4 * MIB, "-c 4096 -b 4096");
+    store = exfat_lab_open_store(volume.device, "piece", true);
     for (; store->free_space(store) >= piece; count++)
-        write_file(store, count + 1, bytes, piece);
+        exfat_lab_write_file(store, count + 1, bytes, piece);
     assert_true(count > 60);
     for (unsigned i = 0; i < count; i += 2)
         assert_int_equal(store->remove(store, i + 1, NULL), 0);
     free_space = store->free_space(store);
     store->close(store);
 
-    store = open_store(volume.device, "Größe/ε.eid", true);
-    stream = open_file(store, 0, true);
+    store = exfat_lab_open_store(volume.device, "Größe/ε.eid", true);
+    stream = exfat_lab_open_file(store, 0, true);
     for (size_t at = 0; at < size; at += step) {
         assert_int_equal(stream_write(stream, at, bytes + at, size - at < step ? size - at : step, NULL), 0);
         assert_int_equal(stream_flush(stream, NULL), 0);
@@ -143,16 +56,16 @@ static void test_fragments(void **state)
     assert_int_equal(stream_write(stream, 50 * KIB, bytes + 50 * KIB, 60 * KIB, NULL), 0);
     assert_int_equal(stream_close(stream, NULL), 0);
     store->close(store);
-    assert_clean(&volume);
-    assert_file(&volume, "größe/Ε.EID", bytes, size);
+    exfat_lab_assert_clean(&volume);
+    exfat_lab_assert_file(&volume, "größe/Ε.EID", bytes, size);
     test_garbage(back, piece, 5);
-    assert_file(&volume, "piece.002", back, piece);
+    exfat_lab_assert_file(&volume, "piece.002", back, piece);
 
-    store = open_store(volume.device, "GRÖSSE/ε.eid", false);
+    store = exfat_lab_open_store(volume.device, "GRÖSSE/ε.eid", false);
     assert_int_equal(store->open(store, 0, false, &stream, NULL), -ERROR_NOT_FOUND);
     store->close(store);
-    store = open_store(volume.device, "GRÖßE/Ε.eid", true);
-    stream = open_file(store, 0, false);
+    store = exfat_lab_open_store(volume.device, "GRÖßE/Ε.eid", true);
+    stream = exfat_lab_open_file(store, 0, false);
     assert_int_equal(stream_read(stream, 0, back, size, &transferred, NULL), 0);
     assert_int_equal(transferred, size);
     assert_memory_equal(back, bytes, size);
@@ -162,7 +75,7 @@ static void test_fragments(void **state)
     /* The folder stays. */
     assert_int_equal(store->free_space(store), free_space - 4 * KIB);
     store->close(store);
-    assert_clean(&volume);
+    exfat_lab_assert_clean(&volume);
     test_volume_free(&volume);
     free(bytes);
     free(back);
@@ -178,10 +91,10 @@ static void test_contiguous(void **state)
     uint64_t free_space;
 
     (void)state;
-    format(&volume, 64 * MIB, "-c 32K");
-    store = open_store(volume.device, "big.eid", true);
+    exfat_lab_format(&volume, 64 * MIB, "-c 32K");
+    store = exfat_lab_open_store(volume.device, "big.eid", true);
     free_space = store->free_space(store);
-    stream = open_file(store, 0, true);
+    stream = exfat_lab_open_file(store, 0, true);
     for (unsigned i = 0; i < 40; i++) {
         assert_int_equal(stream_write(stream, (uint64_t)i * MIB, bytes, MIB, NULL), 0);
         assert_int_equal(stream_flush(stream, NULL), 0);
@@ -189,8 +102,8 @@ static void test_contiguous(void **state)
     assert_int_equal(stream_close(stream, NULL), 0);
     assert_int_equal(store->free_space(store), free_space - 40 * MIB);
     store->close(store);
-    assert_clean(&volume);
-    assert_int_equal(entry_of(&volume, 0x85)[32 + 1], 3); /* NoFatChain */
+    exfat_lab_assert_clean(&volume);
+    assert_int_equal(exfat_lab_entry(&volume, 0x85)[32 + 1], 3); /* NoFatChain */
     test_volume_free(&volume);
     free(bytes);
 }
@@ -202,24 +115,24 @@ static void test_entries_in_one_block(void **state)
     unsigned files = 0;
 
     (void)state;
-    format(&volume, 4 * MIB, "-c 4096 -b 4096");
+    exfat_lab_format(&volume, 4 * MIB, "-c 4096 -b 4096");
     for (unsigned i = 0; i < 30; i++) {
         char path[64];
         struct stream_store *store;
 
         snprintf(path, sizeof path, "%.*s%u", (int)(i % 7 * 5), "a name that becomes longer and longer", i);
-        store = open_store(volume.device, path, true);
-        write_file(store, 0, (const uint8_t *)path, i);
+        store = exfat_lab_open_store(volume.device, path, true);
+        exfat_lab_write_file(store, 0, (const uint8_t *)path, i);
         store->close(store);
     }
     for (size_t at = 0; at + 32 <= 4096; at += 32) {
-        if (root_of(&volume)[at] != 0x85)
+        if (exfat_lab_root(&volume)[at] != 0x85)
             continue;
         assert_int_not_equal(at % 512, 480);
         files++;
     }
     assert_int_equal(files, 30);
-    assert_clean(&volume);
+    exfat_lab_assert_clean(&volume);
     test_volume_free(&volume);
 }
 
@@ -231,15 +144,15 @@ static void test_benign_entry(void **state)
     uint8_t guid[32] = {0xa0, 0, 1, 2, 0, 0, 9, 9, 9, 9}, *place;
 
     (void)state;
-    format(&volume, 4 * MIB, "-c 4096 -b 4096");
-    place = entry_of(&volume, 0x82) + 32;
+    exfat_lab_format(&volume, 4 * MIB, "-c 4096 -b 4096");
+    place = exfat_lab_entry(&volume, 0x82) + 32;
     assert_int_equal(*place, 0);
     memcpy(place, guid, sizeof guid);
-    store = open_store(volume.device, "new.eid", true);
-    write_file(store, 0, guid, sizeof guid);
+    store = exfat_lab_open_store(volume.device, "new.eid", true);
+    exfat_lab_write_file(store, 0, guid, sizeof guid);
     store->close(store);
     assert_memory_equal(place, guid, sizeof guid);
-    assert_file(&volume, "new.eid", guid, sizeof guid);
+    exfat_lab_assert_file(&volume, "new.eid", guid, sizeof guid);
     test_volume_free(&volume);
 }
 
@@ -250,34 +163,35 @@ static void clear_bit(uint8_t *bitmap, uint32_t cluster)
 
 static void mark_dirty(struct test_volume *volume)
 {
-    boot_sector(volume)[106] |= 2;
+    exfat_lab_boot_sector(volume)[106] |= 2;
 }
 
 static void free_root(struct test_volume *volume)
 {
-    clear_bit(cluster_at(volume, number_at(entry_of(volume, 0x81) + 20)), number_at(boot_sector(volume) + 96));
+    clear_bit(exfat_lab_cluster(volume, load_le32(exfat_lab_entry(volume, 0x81) + 20)),
+              load_le32(exfat_lab_boot_sector(volume) + 96));
 }
 
 static void free_bitmap(struct test_volume *volume)
 {
-    uint32_t cluster = number_at(entry_of(volume, 0x81) + 20);
+    uint32_t cluster = load_le32(exfat_lab_entry(volume, 0x81) + 20);
 
-    clear_bit(cluster_at(volume, cluster), cluster);
+    clear_bit(exfat_lab_cluster(volume, cluster), cluster);
 }
 
 static void claim_texfat(struct test_volume *volume)
 {
-    boot_sector(volume)[110] = 2;
+    exfat_lab_boot_sector(volume)[110] = 2;
 }
 
 static void grow_heap(struct test_volume *volume)
 {
-    boot_sector(volume)[94] = 1; /* 65536 clusters more than there are */
+    exfat_lab_boot_sector(volume)[94] = 1; /* 65536 clusters more than there are */
 }
 
 static void add_critical_entry(struct test_volume *volume)
 {
-    entry_of(volume, 0x82)[32] = 0x86;
+    exfat_lab_entry(volume, 0x82)[32] = 0x86;
 }
 
 /* Volumes that must not be written, or cannot be understood, are left as they are. */
@@ -298,7 +212,7 @@ static void test_refused(void **state)
         struct error error = {0};
         uint8_t *before;
 
-        format(&volume, 4 * MIB, "-c 4096 -b 4096");
+        exfat_lab_format(&volume, 4 * MIB, "-c 4096 -b 4096");
         cases[i].damage(&volume);
         before = malloc(volume.size);
         memcpy(before, volume.bytes, volume.size);
@@ -319,18 +233,18 @@ static void test_names(void **state)
     struct test_volume volume;
 
     (void)state;
-    format(&volume, 4 * MIB, "-c 4096 -b 4096");
+    exfat_lab_format(&volume, 4 * MIB, "-c 4096 -b 4096");
     memset(long_name, 'x', sizeof long_name);
     long_name[256] = 0;
     for (size_t i = 0; i <= sizeof names / sizeof names[0]; i++) {
         const char *name = i < sizeof names / sizeof names[0] ? names[i] : long_name;
-        struct stream_store *store = open_store(volume.device, name, true);
+        struct stream_store *store = exfat_lab_open_store(volume.device, name, true);
         struct stream *stream;
 
         assert_int_equal(store->open(store, 0, true, &stream, NULL), -ERROR_USAGE);
         store->close(store);
     }
-    assert_clean(&volume);
+    exfat_lab_assert_clean(&volume);
     test_volume_free(&volume);
 }
 
@@ -363,14 +277,14 @@ static unsigned write_until_cut(struct block_device *device, const uint8_t *byte
 static void assert_survived(struct test_volume *volume, struct emulated_device *emulated, const uint8_t *bytes,
                             unsigned safe, bool ask_others)
 {
-    struct stream_store *store = open_store(&emulated->device, "images/cut.eid", false);
+    struct stream_store *store = exfat_lab_open_store(&emulated->device, "images/cut.eid", false);
     struct allocation allocation;
     struct stream *stream;
     uint8_t *back = malloc(SEGMENTS * SEGMENT);
     size_t transferred;
 
     if (safe) {
-        stream = open_file(store, 0, false);
+        stream = exfat_lab_open_file(store, 0, false);
         assert_true(stream->size >= safe * SEGMENT);
         assert_int_equal(stream_read(stream, 0, back, safe * SEGMENT, &transferred, NULL), 0);
         assert_int_equal(transferred, safe * SEGMENT);
@@ -399,7 +313,7 @@ static void test_power_cut(void **state)
 
     (void)state;
     test_garbage(bytes, SEGMENTS * SEGMENT, 11);
-    format(&volume, 4 * MIB, "-c 4096 -b 4096");
+    exfat_lab_format(&volume, 4 * MIB, "-c 4096 -b 4096");
     empty = malloc(volume.size);
     memcpy(empty, volume.bytes, volume.size);
     for (uint64_t at = 3; whole < 2; at += 1 + at / 40, cuts++) {
@@ -446,10 +360,10 @@ static void test_full_with_folders(void **state)
     int status = 0;
 
     (void)state;
-    format(&volume, 4 * MIB, "-c 4096 -b 4096");
-    store = open_store(volume.device, "fill.eid", true);
+    exfat_lab_format(&volume, 4 * MIB, "-c 4096 -b 4096");
+    store = exfat_lab_open_store(volume.device, "fill.eid", true);
     free_space = store->free_space(store);
-    stream = open_file(store, 0, true);
+    stream = exfat_lab_open_file(store, 0, true);
     assert_int_equal(stream_write(stream, 0, bytes, MIB, NULL), 0);
     assert_int_equal(stream_write(stream, MIB, bytes, MIB, NULL), 0);
     for (uint64_t at = 2 * MIB; (status = stream_write(stream, at, bytes, 4 * KIB, NULL)) == 0;)
@@ -459,15 +373,15 @@ static void test_full_with_folders(void **state)
     assert_int_equal(store->free_space(store), 0);
     store->close(store);
     /* No room for a folder. */
-    store = open_store(volume.device, "new/x.eid", true);
+    store = exfat_lab_open_store(volume.device, "new/x.eid", true);
     assert_int_equal(store->open(store, 0, true, &stream, NULL), -ERROR_NO_SPACE);
     store->close(store);
-    assert_clean(&volume);
-    store = open_store(volume.device, "fill.eid", true);
+    exfat_lab_assert_clean(&volume);
+    store = exfat_lab_open_store(volume.device, "fill.eid", true);
     assert_int_equal(store->remove(store, 0, NULL), 0);
     assert_int_equal(store->free_space(store), free_space);
     store->close(store);
-    assert_clean(&volume);
+    exfat_lab_assert_clean(&volume);
     test_volume_free(&volume);
     free(bytes);
 }

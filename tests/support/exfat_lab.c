@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/support/exfat_lab.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "core/bytes.h"
+#include "fs/drivers.h"
+
+void exfat_lab_format(struct test_volume *volume, size_t size, const char *options)
+{
+    test_volume_init(volume, size);
+    assert_int_equal(test_volume_run(volume, "mkfs.exfat %s image", options), 0);
+    test_volume_open(volume, 512);
+}
+
+struct stream_store *exfat_lab_open_store(struct block_device *device, const char *path, bool write)
+{
+    struct stream_store *store = NULL;
+    struct error error = {0};
+
+    if (exfat_filesystem.open_store(device, path, write, &store, &error) < 0)
+        fail_msg("%s, %s", error_code_name(error.code), error.detail);
+    return store;
+}
+
+struct stream *exfat_lab_open_file(struct stream_store *store, unsigned volume, bool write)
+{
+    struct stream *stream = NULL;
+    struct error error = {0};
+
+    if (store->open(store, volume, write, &stream, &error) < 0)
+        fail_msg("%s, %s", error_code_name(error.code), error.detail);
+    return stream;
+}
+
+void exfat_lab_write_file(struct stream_store *store, unsigned volume, const uint8_t *bytes, size_t size)
+{
+    struct stream *stream = exfat_lab_open_file(store, volume, true);
+
+    assert_int_equal(stream_write(stream, 0, bytes, size, NULL), 0);
+    assert_int_equal(stream_close(stream, NULL), 0);
+}
+
+void exfat_lab_assert_clean(struct test_volume *volume)
+{
+    assert_int_equal(test_volume_run(volume, "fsck.exfat -n image && $TESTS/exfat_cat.py image"), 0);
+}
+
+/* Read by a program that knows nothing of ours. */
+void exfat_lab_assert_file(struct test_volume *volume, const char *path, const uint8_t *bytes, size_t size)
+{
+    char name[128];
+    FILE *file;
+
+    snprintf(name, sizeof name, "%s/expected", volume->folder);
+    file = fopen(name, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    fclose(file);
+    assert_int_equal(test_volume_run(volume, "$TESTS/exfat_cat.py image '%s' >out && cmp out expected", path), 0);
+}
+
+uint8_t *exfat_lab_boot_sector(struct test_volume *volume)
+{
+    return volume->bytes;
+}
+
+uint8_t *exfat_lab_cluster(struct test_volume *volume, uint32_t cluster)
+{
+    const uint8_t *boot = exfat_lab_boot_sector(volume);
+    uint64_t heap = (uint64_t)load_le32(boot + 88) << boot[108];
+
+    return volume->bytes + heap + ((uint64_t)(cluster - 2) << (boot[108] + boot[109]));
+}
+
+uint8_t *exfat_lab_root(struct test_volume *volume)
+{
+    return exfat_lab_cluster(volume, load_le32(exfat_lab_boot_sector(volume) + 96));
+}
+
+/* The root directory's first entry of a type. */
+uint8_t *exfat_lab_entry(struct test_volume *volume, uint8_t type)
+{
+    uint8_t *entry = exfat_lab_root(volume);
+
+    while (*entry != type) {
+        assert_int_not_equal(*entry, 0);
+        entry += 32;
+    }
+    return entry;
+}
