@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Image files on exFAT volumes through libexfat: what the device below it (exfat_device.c), the allocation of clusters
- * (exfat_alloc.c) and the store (exfat_store.c) share. "exFAT file system specification", Microsoft; sections are its own.
+ * (exfat_alloc.c), the audit of volumes that were not ejected (exfat_audit.c) and the store (exfat_store.c) share. "exFAT file system specification", Microsoft; sections are its own.
  *
  * The library mounts, finds, creates and describes; it is not asked to allocate what a file holds: it would do so one cluster
  * and one FAT entry at a time. Clusters are numbered as in the FAT, from 2.
@@ -34,6 +34,14 @@ struct exfat_dev {
     struct exfat_page pages[EXFAT_PAGES]; /* each page of the volume has one place */
 };
 
+/* What an audit found on a volume that is sound; memory of the fiber's arena. */
+struct exfat_audit {
+    bitmap_t *lost; /* clusters that the bitmap says are in use and nothing refers to; bit 0 is cluster 2 */
+    uint32_t lost_clusters;
+    uint32_t loose_end; /* where a file ends and its chain in the FAT goes on; 0: nowhere */
+    const char *why;    /* not sound: a clause for a person */
+};
+
 struct exfat_volume {
     struct volume_io *io;
     struct exfat_dev device;
@@ -44,6 +52,9 @@ struct exfat_volume {
     bool unordered;                    /* bitmap or FAT were written, and no flush came since */
     bool changed;                      /* our dirty flag is on the disk */
     bool failed;                       /* and stays there */
+    bool was_dirty;                    /* it was there before us */
+    bool only_reopen;                  /* nothing is created or removed before a file was opened again */
+    struct exfat_audit audit;          /* was_dirty, and mounted for writing */
 };
 
 /* Clusters that follow each other, on the volume as in the file. */
@@ -60,6 +71,8 @@ struct exfat_map {
 };
 
 void exfat_begin_work(struct exfat_dev *device);
+/* The same for an audit, which reads all folders and the chain of each file in pieces. */
+void exfat_begin_audit(struct exfat_dev *device);
 
 static inline uint64_t exfat_cluster_bytes(const struct exfat_volume *volume)
 {
@@ -84,8 +97,35 @@ int exfat_map_cut(struct exfat_volume *volume, struct exfat_map *map, uint64_t c
 /* The place of a cluster of the file and how many bytes follow each other from there. The cluster must be in the map. */
 uint64_t exfat_map_find(const struct exfat_volume *volume, const struct exfat_map *map, uint64_t cluster,
                         uint64_t *bytes);
+/* A file takes lost clusters back that follow its end. They stay in the bitmap; the audit no longer calls them lost. */
+int exfat_map_adopt(struct exfat_volume *volume, struct exfat_map *map, struct exfat_audit *audit);
+/* The cluster becomes the last one of its chain. */
+int exfat_end_chain(struct exfat_volume *volume, uint32_t cluster);
 /* Writes what changed of the bitmap; when that or the FAT was written since the last time, it is durable on return. */
 int exfat_flush_clusters(struct exfat_volume *volume);
+
+/* --- volumes that were not ejected (exfat_audit.c) --- */
+
+/*
+ * Is a volume that carries the dirty flag sound enough to be written to? The flag says that somebody was cut off in the middle of a
+ * change: entries, FAT and bitmap may contradict each other, and a cluster that is handed out may be another file's. So everything
+ * that refers to clusters is looked at: all entry sets with their checksums, each chain or run to its end. Sound is a volume on which
+ *   - every cluster belongs to at most one owner, lies in the heap, and is in use by the bitmap;
+ *   - every chain is as long as its entry says and ends there, except one file's at the most, which may go on: so it is when a
+ *     file that grew was cut off between the FAT and its entry. Its end is to be written before anything else;
+ *   - there is nothing, of no type, that this code does not know.
+ * Clusters that are in use and belong to nobody are what a cut leaves of room that was claimed. They are harmless, and not freed
+ * here: a checker does that.
+ *
+ * Policy: this opens a volume for one thing, to go on with an image that is there (with its further volumes). It was written here,
+ * by code that keeps the order that the exception above relies on, and it is worth hours. A new image can go elsewhere, or
+ * wait for Windows or fsck.exfat.
+ *
+ * Reads only; memory: one bit for a cluster. Ends by itself, because no cluster is visited twice, and after two minutes at the
+ * latest. 0: sound. A negative errno: -EUCLEAN it is not (audit->why says it), -ETIMEDOUT there was no time to find out, -ECANCELED,
+ * and what reading gives.
+ */
+int exfat_audit_volume(struct exfat_volume *volume, struct exfat_audit *audit);
 
 /* Stream store over a volume; see core/filesystem.h. */
 int exfat_open_store(struct block_device *volume, const char *path, bool write, struct stream_store **store,

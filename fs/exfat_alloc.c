@@ -307,8 +307,8 @@ static struct free_run next_run(const struct exfat_volume *volume, const struct 
     return run;
 }
 
-/* Takes clusters for the file's end, and enters them into the FAT if they are not simply its next ones. */
-static int claim(struct exfat_volume *volume, struct exfat_map *map, uint32_t first, uint32_t count)
+/* Puts clusters at the file's end, and enters them into the FAT if they are not simply its next ones. */
+static int attach(struct exfat_volume *volume, struct exfat_map *map, uint32_t first, uint32_t count)
 {
     uint32_t end = map->run_count ? map->runs[map->run_count - 1].first + map->runs[map->run_count - 1].count : 0;
     size_t runs = map->run_count;
@@ -316,13 +316,40 @@ static int claim(struct exfat_volume *volume, struct exfat_map *map, uint32_t fi
 
     if (status < 0)
         return status;
-    mark(volume, first, count, true);
     if (!map->chained)
         return map->run_count > 1 ? chain_file(volume, map) : 0;
     if (map->run_count == runs)
         return chain_clusters(volume, end - 1, count + 1, EXFAT_CLUSTER_END);
     status = chain_clusters(volume, first, count, EXFAT_CLUSTER_END);
     return status < 0 ? status : chain_clusters(volume, end - 1, 1, first);
+}
+
+/* The same for clusters that are free. */
+static int claim(struct exfat_volume *volume, struct exfat_map *map, uint32_t first, uint32_t count)
+{
+    mark(volume, first, count, true);
+    return attach(volume, map, first, count);
+}
+
+int exfat_map_adopt(struct exfat_volume *volume, struct exfat_map *map, struct exfat_audit *audit)
+{
+    uint32_t size = volume->exfat.cmap.size, from, to;
+    const struct exfat_run *last = map->run_count ? &map->runs[map->run_count - 1] : NULL;
+
+    if (!last || !audit->lost_clusters)
+        return 0;
+    from = last->first + last->count - EXFAT_FIRST_DATA_CLUSTER;
+    to = from < size ? find_bit(audit->lost, from, size, false) : from;
+    if (from == to)
+        return 0;
+    set_bits(audit->lost, from, to, false);
+    audit->lost_clusters -= to - from;
+    return attach(volume, map, from + EXFAT_FIRST_DATA_CLUSTER, to - from);
+}
+
+int exfat_end_chain(struct exfat_volume *volume, uint32_t cluster)
+{
+    return chain_clusters(volume, cluster, 1, EXFAT_CLUSTER_END);
 }
 
 int exfat_map_grow(struct exfat_volume *volume, struct exfat_map *map, uint64_t clusters)

@@ -13,6 +13,7 @@
 /* Policy: what one operation may ask for. A folder of the largest size (section 7.4: 256 MiB) stays within that. */
 #define READS_MAX (24u * 1024 * 1024)
 #define PAGES_MAX (64u * 1024) /* 1 GiB */
+#define AUDIT_PAGES_MAX (256u * 1024)
 #define FOLDER_BYTES_MAX (256u * 1024 * 1024)
 
 #define ENTRY_BYTES 32
@@ -24,6 +25,12 @@ void exfat_begin_work(struct exfat_dev *device)
 {
     device->reads_left = READS_MAX;
     device->pages_left = PAGES_MAX;
+}
+
+void exfat_begin_audit(struct exfat_dev *device)
+{
+    device->reads_left = UINT64_MAX; /* of what is held; what is fetched is counted */
+    device->pages_left = AUDIT_PAGES_MAX;
 }
 
 /* --- the device --- */

@@ -3,9 +3,9 @@
  * Image files on exFAT volumes.
  *
  * exFAT has no journal: the volume's dirty flag is set on the disk before the first change and cleared at the end (section
- * 3.1.13.2), a volume that carries it already is not written to, and a flush brings the disk to where each step of it leaves a
- * file that is whole up to its size: clusters and their chain first, the entry that names them last. A file's first two entries,
- * which change together, are kept in one sector.
+ * 3.1.13.2), a volume that carries it already is not written to unless an audit finds it sound, and a flush brings the disk to
+ * where each step of it leaves a file that is whole up to its size: clusters and their chain first, the entry that names them
+ * last. A file's first two entries, which change together, are kept in one sector.
  */
 #include "fs/exfat.h"
 
@@ -18,6 +18,7 @@
 #define PATH_BYTES 544
 #define ENTRY_SET_MAX 256 /* a primary entry and 255 behind it, section 6.3.1 */
 #define FLAG_SECOND_FAT 1
+#define FLAG_MEDIA_FAILURE 4 /* section 3.1.13.3 */
 #define BOOT_REGIONS_SECTORS 24
 #define CLUSTERS_MAX 0xfffffff5u
 
@@ -85,12 +86,11 @@ static bool geometry_fits(const struct exfat_volume *volume, const struct exfat_
            clusters <= (sectors - heap) >> super->spc_bits;
 }
 
-static int check_clean(struct exfat_volume *volume, uint16_t state, struct error *error)
+static int refuse_dirty(struct exfat_volume *volume, const char *why, struct error *error)
 {
-    if (state & EXFAT_STATE_MOUNTED)
-        return refuse(volume, ERROR_REFUSED,
-                      "it was not ejected cleanly; let Windows check it (chkdsk), or fsck.exfat, first", error);
-    return 0;
+    return error_set(error, ERROR_REFUSED, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK,
+                     "it was not ejected cleanly%s%s; let Windows check it (chkdsk), or fsck.exfat, first",
+                     why ? ", and " : "", why ? why : "");
 }
 
 static int check_boot_sector(struct exfat_volume *volume, struct error *error)
@@ -103,7 +103,9 @@ static int check_boot_sector(struct exfat_volume *volume, struct error *error)
         return refuse(volume, ERROR_UNSUPPORTED, "it has two FATs (TexFAT)", error);
     if (!geometry_fits(volume, &super) || (le16_to_cpu(super.volume_state) & FLAG_SECOND_FAT))
         return refuse(volume, ERROR_CORRUPT, "boot sector", error);
-    return volume->io->writable ? check_clean(volume, le16_to_cpu(super.volume_state), error) : 0;
+    volume->was_dirty = le16_to_cpu(super.volume_state) & EXFAT_STATE_MOUNTED;
+    volume->only_reopen = volume->was_dirty;
+    return 0;
 }
 
 static int store_mount(void *context, struct volume_io *io, struct error *error)
@@ -126,6 +128,7 @@ static int store_mount(void *context, struct volume_io *io, struct error *error)
     return 0;
 }
 
+/* What an audit let pass is put right first: it is on the disk with the flush that everything else waits for. */
 static int begin_change(struct exfat_volume *volume, struct error *error)
 {
     if (volume->changed)
@@ -133,10 +136,18 @@ static int begin_change(struct exfat_volume *volume, struct error *error)
     if (exfat_soil_super_block(&volume->exfat) != 0)
         return store_error(volume, -EIO, OPERATION_WRITE, "boot sector", error);
     volume->changed = true;
+    if (volume->audit.loose_end && exfat_end_chain(volume, volume->audit.loose_end) < 0) {
+        volume->failed = true;
+        return store_error(volume, -EIO, OPERATION_WRITE, "FAT", error);
+    }
+    volume->audit.loose_end = 0;
     return 0;
 }
 
-/* The library marks the volume clean when it unmounts, whatever happened: it is asked to only when all is well. */
+/*
+ * The library marks the volume clean when it unmounts, whatever happened: it is asked to only when all is well. That is so as well on
+ * a volume that was dirty, when the audit found nothing that is still left for a checker to do.
+ */
 static int store_unmount(void *context, struct error *error)
 {
     struct exfat_volume *volume = context;
@@ -153,6 +164,8 @@ static int store_unmount(void *context, struct error *error)
             status = exfat_flush_nodes(&volume->exfat);
         if (status == 0 && volume_io_flush(volume->io) < 0)
             status = -EIO;
+        if (volume->audit.lost_clusters)
+            volume->exfat.ro = 1;
     }
     if (status == 0) {
         exfat_unmount(&volume->exfat);
@@ -261,6 +274,57 @@ static int erase_entries(struct exfat_volume *volume, struct exfat_node *node)
     return exfat_flush_node(&volume->exfat, folder);
 }
 
+/* --- volumes that were not ejected --- */
+
+/* Is the image there, or the first of its volumes? */
+static int image_there(struct exfat_volume *volume, const char *path)
+{
+    char first[PATH_BYTES];
+    struct exfat_node *node;
+    int status = look_up(volume, path, &node);
+
+    if (status == -ENOENT) {
+        snprintf(first, sizeof first, "%s.001", path);
+        status = look_up(volume, first, &node);
+    }
+    if (status == 0)
+        exfat_put_node(&volume->exfat, node);
+    return status;
+}
+
+static int store_admit(void *context, const char *path, struct error *error)
+{
+    struct exfat_volume *volume = context;
+    struct exfat_audit *audit = &volume->audit;
+    int status;
+
+    if (!volume->was_dirty)
+        return 0;
+    if (le16_to_cpu(volume->exfat.sb->volume_state) & FLAG_MEDIA_FAILURE)
+        return refuse_dirty(volume, "its disk is marked as failing", error);
+    exfat_begin_work(&volume->device);
+    status = image_there(volume, path);
+    if (status == 0)
+        status = exfat_audit_volume(volume, audit);
+    else if (volume->io->error.code == ERROR_NONE)
+        return refuse_dirty(volume, NULL, error);
+    switch (status) {
+    case 0:
+        platform_log(volume->io->device->loop->platform, LOG_WARNING,
+                     "%s: was not ejected cleanly; what is on it was checked and is whole, lost clusters: %u",
+                     volume->io->device->name, audit->lost_clusters);
+        return 0;
+    case -EUCLEAN:
+        return refuse_dirty(volume, audit->why, error);
+    case -ETIMEDOUT:
+        return refuse_dirty(volume, "it has too much on it to be checked here", error);
+    case -ECANCELED:
+        return error_set(error, ERROR_CANCELLED, OPERATION_OPEN, volume->io->device->name, ERROR_NO_BLOCK, NULL);
+    default:
+        return store_error(volume, status, OPERATION_OPEN, "the volume's metadata", error);
+    }
+}
+
 /* --- creation --- */
 
 static bool crosses_blocks(const struct exfat_volume *volume, const struct exfat_node *node)
@@ -319,6 +383,8 @@ static int create(struct exfat_volume *volume, struct exfat_file *file, const ch
     }
     if (status != -ENOENT)
         return store_error(volume, status, OPERATION_OPEN, status == -EEXIST ? path : "the folder of the image", error);
+    if (volume->only_reopen)
+        return refuse_dirty(volume, NULL, error);
     status = begin_change(volume, error);
     if (status < 0)
         return status;
@@ -385,11 +451,16 @@ static int store_reopen(void *context, void *file_context, const char *path, uin
         status = refuse(volume, ERROR_CORRUPT, "clusters of the file are marked as free", error);
     if (status == 0)
         status = begin_change(volume, error);
+    if (status == 0 && exfat_map_adopt(volume, &file->map, &volume->audit) < 0) {
+        volume->failed = true;
+        status = store_error(volume, -EIO, OPERATION_OPEN, "chain of the file", error);
+    }
     if (status < 0) {
         exfat_map_free(&file->map);
         exfat_put_node(&volume->exfat, file->node);
         return status;
     }
+    volume->only_reopen = false;
     file->size = length;
     file->writing = true;
     return 0;
@@ -545,6 +616,8 @@ static int store_remove(void *context, const char *path, struct error *error)
     exfat_put_node(&volume->exfat, node);
     if (node->references)
         return refuse(volume, ERROR_BUSY, "the file is open", error);
+    if (volume->only_reopen)
+        return refuse_dirty(volume, NULL, error);
     status = exfat_map_node(volume, node, &map);
     if (status < 0)
         return store_error(volume, status, OPERATION_OPEN, "chain of the file", error);
@@ -574,7 +647,8 @@ static int check_space(void *context, struct error *error)
 {
     struct exfat_volume *volume = context;
 
-    return check_clean(volume, le16_to_cpu(volume->exfat.sb->volume_state), error);
+    /* For a new image, that is. */
+    return volume->was_dirty ? refuse_dirty(volume, NULL, error) : 0;
 }
 
 static void add_node(struct volume_list *list, const struct exfat_node *node)
@@ -623,6 +697,7 @@ static const struct volume_file_ops exfat_files = {
     .volume_size = sizeof(struct exfat_volume),
     .file_size = sizeof(struct exfat_file),
     .mount = store_mount,
+    .admit = store_admit,
     .unmount = store_unmount,
     .free_space = store_free_space,
     .max_file_bytes = store_max_file_bytes,

@@ -98,6 +98,11 @@ struct volume_file_ops {
     const char *name;              /* "ext", "ntfs" */
     size_t volume_size, file_size; /* bytes of private state, handed over zeroed */
     int (*mount)(void *volume, struct volume_io *io, struct error *error);
+    /*
+     * After mount, of a store that writes: is the volume in a state in which this file, or its further volumes (see struct
+     * stream_store), may be written? NULL: mount has said it. What was mounted goes with the fiber when it is refused.
+     */
+    int (*admit)(void *volume, const char *path, struct error *error);
     /* Everything durable, marked clean if it was clean. Frees what mount made. */
     int (*unmount)(void *volume, struct error *error);
     uint64_t (*free_space)(void *volume); /* bytes */

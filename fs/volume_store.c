@@ -168,6 +168,8 @@ static void carry_out(struct volume_store *store, struct volume_operation *opera
     switch (operation->kind) {
     case DO_MOUNT:
         operation->status = ops->mount(volume, store->io, error);
+        if (operation->status == 0 && store->write && ops->admit)
+            operation->status = ops->admit(volume, store->path, error);
         break;
     case DO_UNMOUNT:
         operation->status = ops->unmount(volume, error);

@@ -136,8 +136,9 @@ static enum exit_code carry_out(struct session *session, struct session_work *wo
                      "When both ends are there again, the same command with --continue goes on from here.\n");
     if (!command->json && work->plan.kind == JOB_CAPTURE && session_work_goes_on(work, &result) &&
         result.status == -ERROR_GONE && result.error.side == SIDE_IMAGE)
-        output_print(session->status, "If the image is on exFAT, NTFS or ext, let Windows or fsck check the volume "
-                                      "before that: it was not ejected.\n");
+        output_print(session->status,
+                     "If the image is on NTFS or ext, let Windows or fsck check the volume before that: it was "
+                     "not ejected.\n");
     if (command->json)
         json_result(session, &result, code);
     return code;

@@ -10,6 +10,8 @@
 #include "core/bytes.h"
 #include "fs/drivers.h"
 
+#define ENTRY 32
+
 void exfat_lab_format(struct test_volume *volume, size_t size, const char *options)
 {
     test_volume_init(volume, size);
@@ -50,7 +52,6 @@ void exfat_lab_assert_clean(struct test_volume *volume)
     assert_int_equal(test_volume_run(volume, "fsck.exfat -n image && $TESTS/exfat_cat.py image"), 0);
 }
 
-/* Read by a program that knows nothing of ours. */
 void exfat_lab_assert_file(struct test_volume *volume, const char *path, const uint8_t *bytes, size_t size)
 {
     char name[128];
@@ -82,14 +83,47 @@ uint8_t *exfat_lab_root(struct test_volume *volume)
     return exfat_lab_cluster(volume, load_le32(exfat_lab_boot_sector(volume) + 96));
 }
 
-/* The root directory's first entry of a type. */
 uint8_t *exfat_lab_entry(struct test_volume *volume, uint8_t type)
 {
     uint8_t *entry = exfat_lab_root(volume);
 
     while (*entry != type) {
         assert_int_not_equal(*entry, 0);
-        entry += 32;
+        entry += ENTRY;
     }
     return entry;
+}
+
+void exfat_lab_mark_dirty(struct test_volume *volume)
+{
+    exfat_lab_boot_sector(volume)[106] |= 2;
+}
+
+bool exfat_lab_is_dirty(struct test_volume *volume)
+{
+    return exfat_lab_boot_sector(volume)[106] & 2;
+}
+
+uint8_t *exfat_lab_set(uint8_t *folder, char letter)
+{
+    for (uint8_t *entry = folder; entry < folder + EXFAT_LAB_CLUSTER; entry += ENTRY)
+        if (entry[0] == 0x85 && entry[2 * ENTRY + 2] == (uint8_t)letter)
+            return entry;
+    fail_msg("no %c", letter);
+    return NULL;
+}
+
+uint32_t exfat_lab_first(const uint8_t *set)
+{
+    return load_le32(set + ENTRY + 20);
+}
+
+void exfat_lab_seal(uint8_t *set)
+{
+    uint16_t sum = 0;
+
+    for (unsigned i = 0; i < (1u + set[1]) * ENTRY; i++)
+        if (i != 2 && i != 3)
+            sum = (uint16_t)((uint16_t)(sum << 15 | sum >> 1) + set[i]);
+    store_le16(set + 2, sum);
 }

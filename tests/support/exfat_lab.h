@@ -8,6 +8,8 @@
 
 #include "tests/support/volume_maker.h"
 
+#define EXFAT_LAB_CLUSTER 4096u /* bytes, where exfat_lab_set() looks */
+
 void exfat_lab_format(struct test_volume *volume, size_t size, const char *options);
 struct stream_store *exfat_lab_open_store(struct block_device *device, const char *path, bool write);
 struct stream *exfat_lab_open_file(struct stream_store *store, unsigned volume, bool write);
@@ -22,5 +24,12 @@ uint8_t *exfat_lab_cluster(struct test_volume *volume, uint32_t cluster);
 uint8_t *exfat_lab_root(struct test_volume *volume);
 /* The root directory's first entry of a type. */
 uint8_t *exfat_lab_entry(struct test_volume *volume, uint8_t type);
+/* A file's entry set in a folder of one cluster, by the first letter of its name; its first cluster; its checksum made right. */
+uint8_t *exfat_lab_set(uint8_t *folder, char letter);
+uint32_t exfat_lab_first(const uint8_t *set);
+void exfat_lab_seal(uint8_t *set);
+/* The flag in the boot sector. */
+void exfat_lab_mark_dirty(struct test_volume *volume);
+bool exfat_lab_is_dirty(struct test_volume *volume);
 
 #endif
