@@ -140,6 +140,48 @@ static bool write_file(struct fuzz_disk *disk, const struct filesystem_driver *d
     return status == 0;
 }
 
+#define EXFAT_FLAGS 106 /* VolumeFlags in the boot sector; no checksum covers them */
+
+/* As if the volume had not been ejected. */
+static void exfat_mark_dirty(struct fuzz_disk *disk)
+{
+    uint8_t flags;
+
+    fuzz_disk_peek(disk, EXFAT_FLAGS, &flags, 1);
+    flags |= 2;
+    fuzz_disk_poke(disk, EXFAT_FLAGS, &flags, 1);
+}
+
+/* An image goes on, on a volume whose audit finds nothing; it finds nothing afterwards either. */
+static void go_on(struct fuzz_disk *disk, const struct filesystem_driver *driver, const char *path)
+{
+    static uint8_t bytes[FILE_WRITE];
+    struct stream_store *store;
+    struct stream *stream;
+    int status;
+
+    exfat_mark_dirty(disk);
+    disk->budget = FUZZ_READ_BUDGET;
+    disk->writable = true;
+    if (driver->open_store(&disk->device, path, true, &store, NULL) == 0) {
+        fuzz_require(store->open(store, 1, true, &stream, NULL) < 0);
+        status = store->reopen(store, 0, 1000, &stream, NULL);
+        if (status == 0) {
+            status = stream_write(stream, 1000, bytes, sizeof bytes, NULL);
+            status |= stream_close(stream, NULL);
+        }
+        store->close(store);
+        exfat_mark_dirty(disk);
+        if (status == 0 && !disk->failed) {
+            disk->budget = FUZZ_READ_BUDGET;
+            fuzz_require(driver->open_store(&disk->device, path, true, &store, NULL) == 0 || disk->failed);
+            if (!disk->failed)
+                store->close(store);
+        }
+    }
+    disk->writable = false;
+}
+
 static void run(const uint8_t *data, size_t size, uint64_t most, const struct filesystem_driver *driver,
                 void (*repair)(struct fuzz_disk *disk))
 {
@@ -172,6 +214,10 @@ static void run(const uint8_t *data, size_t size, uint64_t most, const struct fi
         (void)write_file(&disk, driver, "folder/new");
         fuzz_accepted &= write_file(&disk, driver, "new");
         read_file(&disk, driver, "new");
+        if (driver == &exfat_filesystem) {
+            go_on(&disk, driver, "image");
+            go_on(&disk, driver, "new");
+        }
     }
     fuzz_require(disk.requests < REQUESTS_MAX);
     fuzz_disk_stop(&disk);

@@ -105,6 +105,54 @@ def encode_extent(begin, content):
     return records
 
 
+class ExfatFiles:
+    """Puts files on an exFAT volume that mkfs.exfat has made, of clusters of 4 KiB: no tool does without mounting it."""
+    CLUSTER = 4096
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, "rb") as file:
+            self.bytes = bytearray(file.read())
+        shift = self.bytes[108]
+        fat, _, heap, _, root = struct.unpack_from("<IIIII", self.bytes, 80)
+        self.fat, self.heap, self.next = fat << shift, heap << shift, root + 1
+        self.root = self.place(root)
+        entries = range(self.root, self.root + self.CLUSTER, 32)
+        self.bitmap = self.place(next(struct.unpack_from("<I", self.bytes, at + 20)[0] for at in entries if self.bytes[at] == 0x81))
+
+    @staticmethod
+    def sum(data):
+        total = 0
+        for byte in data:
+            total = ((total << 15 | total >> 1) + byte) & 0xffff
+        return total
+
+    def place(self, cluster):
+        return self.heap + (cluster - 2) * self.CLUSTER
+
+    def add(self, folder, name, size, chained, is_folder=False):
+        """`folder`: where its cluster is. Where the file's first cluster is."""
+        first, count = self.next, -(-size // self.CLUSTER)
+        self.next += count
+        for cluster in range(first, first + count):
+            self.bytes[self.bitmap + (cluster - 2) // 8] |= 1 << (cluster - 2) % 8
+            if chained:
+                struct.pack_into("<I", self.bytes, self.fat + 4 * cluster, cluster + 1 if cluster + 1 < first + count else 0xffffffff)
+        entry = bytearray(96)
+        struct.pack_into("<BBHH", entry, 0, 0x85, 2, 0, 0x10 if is_folder else 0x20)
+        struct.pack_into("<BBBBHHQIIQ", entry, 32, 0xc0, 1 if chained else 3, 0, len(name), 0, 0, size, 0, first, size)
+        entry[64:66 + 2 * len(name)] = b"\xc1\0" + name.encode("utf-16le")
+        struct.pack_into("<H", entry, 36, self.sum(name.upper().encode("utf-16le")))
+        struct.pack_into("<H", entry, 2, self.sum(entry[:2] + entry[4:]))
+        at = next(at for at in range(folder, folder + self.CLUSTER, 32) if not self.bytes[at])
+        self.bytes[at:at + 96] = entry
+        return self.place(first)
+
+    def save(self):
+        with open(self.path, "wb") as file:
+            file.write(self.bytes)
+
+
 class Maker:
     def __init__(self, folder):
         self.folder = folder
@@ -154,6 +202,20 @@ class Maker:
         for name, options, size, block in (("small", "-c 4096 -b 4096", 2 * MIB, 512), ("label", "-c 512 -b 512 -L label", MIB, 512),
                                            ("big-clusters", "-c 128K", 64 * MIB, 512), ("4k", "-c 4096 -b 4096", 2 * MIB, 4096)):
             self.volume("exfat", name, size, "mkfs.exfat %s volume" % options, block=block)
+        volume = os.path.join(self.work, "volume")
+        with open(volume, "wb") as file:
+            file.truncate(2 * MIB)
+        self.shell("mkfs.exfat -c 4096 -b 4096 volume")
+        tree = ExfatFiles(volume)
+        tree.add(tree.root, "image", 16000, False)
+        folder = tree.add(tree.root, "folder", 4096, True, is_folder=True)
+        tree.add(folder, "image", 16000, True)
+        tree.add(tree.add(folder, "inner", 4096, False, is_folder=True), "x", 1, False)
+        tree.save()
+        self.shell("fsck.exfat -n volume")
+        content = encode(volume, REPAIR)
+        self.store("exfat", "tree", content)
+        self.store("exfat", "tree-write", bytes([REPAIR | NO_FILES | WRITE]) + content[1:])
 
     def ext(self):
         plain = "-O ^metadata_csum,^uninit_bg -U 01234567-89ab-cdef-0123-456789abcdef -d files -F -q"
