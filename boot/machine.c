@@ -107,11 +107,14 @@ static enum exit_code run_job_file(struct machine_session *ours, char *text, siz
     return code;
 }
 
+/* More is no person's: a line that sends without end must not keep the job from its count-down, which it stops then. */
+#define KEYS_FORGOTTEN_MAX 256
+
 /* A key from the firmware's boot menu must not stop the count-down. */
 static void forget_keys(struct machine *machine)
 {
     machine_reset_cancel(machine);
-    while (machine_wait_key(machine, 0))
+    for (unsigned i = 0; i < KEYS_FORGOTTEN_MAX && machine_wait_key(machine, 0); i++)
         ;
 }
 
