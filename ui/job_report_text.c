@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ui/message.h"
 #include "ui/unattended.h"
 
 const char *job_state_name(enum job_state state)
@@ -139,7 +140,7 @@ static void json_clock(struct json *json, const char *key, const struct job_cloc
 
 static void json_messages(struct json *json, const struct text_output *messages)
 {
-    char line[640];
+    char line[SENTENCE_MAX + 16];
 
     json_begin_array(json, "messages");
     for (const char *at = messages->text; at && *at; at += strcspn(at, "\n") + 1) {

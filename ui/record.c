@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ui/message.h"
 #include "ui/session.h"
 
 void record_start(struct session_record *record, struct platform *platform)
@@ -50,7 +51,7 @@ void record_result(struct session *session, const struct plan *plan, const struc
 void record_message(struct session *session, const char *level, const char *sentence)
 {
     struct session_record *record = session->record;
-    char line[640];
+    char line[SENTENCE_MAX + 16];
 
     if (!record)
         return;
