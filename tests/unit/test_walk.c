@@ -112,6 +112,9 @@ static void test_names_of_images(void **state)
     strcat(keys, "PC<enter><shot>2<enter><esc><esc><esc><esc>" LEAVE);
     run_with_shots(keys, names + 1, 1);
     assert_string_equal(lab.command, "capture nvme:S3X9NX0K123456 BACKUP:\\PC2.eid");
+    strcpy(strrchr(keys, 'P'), "PC3.EID<enter><esc><esc><esc><esc>" LEAVE);
+    run(keys);
+    assert_string_equal(lab.command, "capture nvme:S3X9NX0K123456 BACKUP:\\PC3.EID");
 }
 
 static void test_restore_needs_the_serial(void **state)

@@ -78,6 +78,22 @@ static void add_image(struct line *line, const struct walk *walk)
         add_nothing(line);
 }
 
+bool walk_ends_with(const char *name, const char *end)
+{
+    size_t length = strlen(name), tail = strlen(end);
+
+    if (length < tail)
+        return false;
+    for (size_t i = 0; i < tail; i++) {
+        char letter = name[length - tail + i];
+        if (letter >= 'A' && letter <= 'Z')
+            letter = (char)(letter + 'a' - 'A');
+        if (letter != end[i])
+            return false;
+    }
+    return true;
+}
+
 uint64_t walk_split_bytes(unsigned choice)
 {
     static const uint64_t sizes[WALK_SPLITS] = {0, 1ULL << 30, 2ULL << 30, 4ULL << 30, 8ULL << 30};

@@ -15,26 +15,10 @@ struct browsing {
     bool has_up;
 };
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t length = strlen(name), tail = strlen(end);
-
-    if (length < tail)
-        return false;
-    for (size_t i = 0; i < tail; i++) {
-        char letter = name[length - tail + i];
-        if (letter >= 'A' && letter <= 'Z')
-            letter = (char)(letter + 'a' - 'A');
-        if (letter != end[i])
-            return false;
-    }
-    return true;
-}
-
 /* An image in several files is named without the number of its first. */
 static bool is_image(const struct filesystem_file *file)
 {
-    return ends_with(file->name, ".eid") || ends_with(file->name, ".eid.001");
+    return walk_ends_with(file->name, ".eid") || walk_ends_with(file->name, ".eid.001");
 }
 
 static const struct filesystem_file *file_at(const struct browsing *browsing, unsigned item)
@@ -127,7 +111,7 @@ static bool go_down(struct walk *walk, const char *name)
 static void take(struct walk *walk, const struct filesystem_file *file)
 {
     snprintf(walk->file, sizeof(walk->file), "%s", file->name);
-    if (ends_with(walk->file, ".001"))
+    if (walk_ends_with(walk->file, ".001"))
         walk->file[strlen(walk->file) - strlen(".001")] = 0;
 }
 

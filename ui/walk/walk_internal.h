@@ -120,6 +120,8 @@ bool walk_command_line(const struct walk *walk, char *line, size_t size);
 int walk_command(struct walk *walk, struct error *error);
 /* The image's name in the grammar. false: it does not fit. */
 bool walk_image_name(const struct walk *walk, char *name, size_t size);
+/* Letter case (ASCII) does not count; `end` is in small letters. */
+bool walk_ends_with(const char *name, const char *end);
 /* "2026-11-25-Samsung-SSD-980-S3X9.eid", with nothing but letters, digits, dots and dashes. */
 void walk_propose_name(struct walk *walk);
 /* Sizes that an image may be cut into; 0 is none. `choice` below WALK_SPLITS. */

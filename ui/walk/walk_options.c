@@ -77,13 +77,6 @@ static void make_form(struct walk *walk, struct form *form)
 
 /* --- the name --- */
 
-static bool end_is(const char *name, const char *end)
-{
-    size_t length = strlen(name), tail = strlen(end);
-
-    return length >= tail && strcmp(name + length - tail, end) == 0;
-}
-
 /* What is wrong with the name; TEXT_COUNT: nothing. */
 static enum text_id objection(struct walk *walk)
 {
@@ -182,7 +175,7 @@ enum walk_step walk_choose_options(struct walk *walk)
         if (key.code == KEY_ESCAPE || key.code == KEY_INTERRUPT)
             return STEP_BACK;
         if (key.code == KEY_ENTER || key.code == KEY_F10) {
-            if (walk->task == TASK_SAVE && walk->name.text[0] && !end_is(walk->name.text, ".eid") &&
+            if (walk->task == TASK_SAVE && walk->name.text[0] && !walk_ends_with(walk->name.text, ".eid") &&
                 strlen(walk->name.text) + sizeof(".eid") < TEXT_FIELD_MAX)
                 strcat(walk->name.text, ".eid");
             wrong = objection(walk);
