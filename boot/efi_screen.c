@@ -8,6 +8,9 @@
 /* Policy: a face that failed is left alone for so long; each time longer, until all went well. */
 #define REST_MIN (50 * NANOSECONDS_PER_MILLISECOND)
 #define REST_MAX (5 * NANOSECONDS_PER_SECOND)
+/* Policy: one that took long to fail is left alone so many times longer, but not for ever: a job goes on meanwhile. */
+#define REST_SHARE 20
+#define REST_SLOW_MAX (60 * NANOSECONDS_PER_SECOND)
 
 static struct efi_face *face_of(struct face *face)
 {
@@ -22,14 +25,24 @@ static UINT64 now(const struct efi_face *face)
 /* A serial line that is held up for a moment fails too: it goes on with the row where it stopped. */
 static void fail(struct efi_face *face, unsigned row)
 {
+    const UINT64 at = now(face), least = (at - face->asked) * REST_SHARE;
+
     face->late[row] = face->is_late = true;
     face->rest = !face->rest ? REST_MIN : face->rest < REST_MAX / 2 ? 2 * face->rest : REST_MAX;
-    face->rest_until = now(face) + face->rest;
+    if (face->rest < least)
+        face->rest = least < REST_SLOW_MAX ? least : REST_SLOW_MAX;
+    face->rest_until = at + face->rest;
 }
 
 static bool rests(const struct efi_face *face)
 {
     return face->rest_until && now(face) < face->rest_until;
+}
+
+static bool show(struct efi_face *face, unsigned row, unsigned column, const struct cell *cells, unsigned count)
+{
+    face->asked = now(face);
+    return face->ops->show(face, row, column, cells, count);
 }
 
 /* The device again, if it came back under another handle. */
@@ -68,6 +81,7 @@ static bool is_ready(struct efi_face *face)
     if (face->checked)
         return face->present;
     face->checked = true;
+    face->asked = now(face);
     VOID *interface = find_again(face);
     bool again = interface && (!face->present || interface != face->interface);
     face->interface = interface;
@@ -89,7 +103,7 @@ static bool catch_up(struct efi_face *face)
     for (unsigned row = 0; row < face->face.rows && face->is_late; row++) {
         if (!face->late[row])
             continue;
-        if (!face->ops->show(face, row, 0, face->cells + row * face->face.columns, face->face.columns)) {
+        if (!show(face, row, 0, face->cells + row * face->face.columns, face->face.columns)) {
             fail(face, row);
             return false;
         }
@@ -109,13 +123,14 @@ static void face_draw(struct face *base, unsigned row, unsigned column, const st
     memcpy(face->cells + row * base->columns + column, cells, count * sizeof(*cells));
     if (!is_ready(face))
         face->late[row] = face->is_late = true;
-    else if (!face->late[row] && !face->ops->show(face, row, column, cells, count))
+    else if (!face->late[row] && !show(face, row, column, cells, count))
         fail(face, row);
 }
 
 /* All that there is to do, if the device can take it now. */
 static void finish(struct efi_face *face)
 {
+    face->asked = now(face);
     if (is_ready(face) && catch_up(face) && !face->ops->cursor(face, face->cursor_row, face->cursor_column))
         fail(face, 0);
     face->checked = false;
@@ -160,6 +175,7 @@ static void face_clear(struct face *base)
     blank(face);
     memset(face->late, 0, sizeof(face->late));
     face->is_late = false;
+    face->asked = now(face);
     if (is_ready(face) && face->ops->begin(face))
         return;
     make_all_late(face);

@@ -42,6 +42,7 @@ struct efi_face {
     bool late[SCREEN_ROWS_MAX]; /* rows that the device has not got, or not all of them */
     bool is_late;               /* there are some */
     unsigned cursor_row, cursor_column;
+    UINT64 asked;            /* when its device was last asked for something */
     UINT64 rest, rest_until; /* it failed or was too slow: not touched before; the pauses grow */
     struct efi_face *next;
 };
