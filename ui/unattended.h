@@ -3,7 +3,7 @@
  * Unattended work: a job file with rules is parsed, matched against this machine, checked, counted down, run and reported.
  *
  * Nothing is written to a disk before all rules have been understood, the matched rule's disk and image have been looked at (its
- * command has made its plan) and the report folder has taken a first report. What a person sees goes through a struct job_view, which
+ * command has made its plan), the report folder has taken a first report, and the same disk is still meant after the count-down. What a person sees goes through a struct job_view, which
  * text and screens fill in each in their way.
  */
 #ifndef UI_UNATTENDED_H
