@@ -163,6 +163,11 @@ static void write_plan(struct sentences *plan, const struct plan *made)
         say_messages(plan, made, true);
         return;
     }
+    /* What is lost stands first: an image of many partitions must not push it off the page, and the agreement stay there. */
+    if (made->destroys) {
+        say_disk(plan, &request->target, STYLE_STRONG, TEXT_PLAN_WRITE_DISK, TEXT_PLAN_WRITE_PARTITION);
+        say_erased(plan, made);
+    }
     if (request->source.disk)
         say_disk(plan, &request->source, STYLE_TEXT, TEXT_PLAN_READ_DISK, TEXT_PLAN_READ_PARTITION);
     else
@@ -172,11 +177,8 @@ static void write_plan(struct sentences *plan, const struct plan *made)
     if (request->target.store)
         say(plan, STYLE_TEXT, 0,
             walk_format(plan->walk, TEXT_PLAN_WRITE_IMAGE, request->target.store->name, NULL, NULL, NULL));
-    if (request->target.disk)
-        say_disk(plan, &request->target, made->destroys ? STYLE_STRONG : STYLE_TEXT,
-                 made->kind == JOB_VERIFY ? TEXT_PLAN_COMPARED_DISK : TEXT_PLAN_WRITE_DISK, TEXT_PLAN_WRITE_PARTITION);
-    if (made->destroys)
-        say_erased(plan, made);
+    if (request->target.disk && !made->destroys)
+        say_disk(plan, &request->target, STYLE_TEXT, TEXT_PLAN_COMPARED_DISK, TEXT_PLAN_COMPARED_DISK);
     if (made->kind == JOB_CAPTURE)
         say_id(plan, STYLE_TEXT, TEXT_PLAN_SOURCE_SAFE);
     if (made->kind != JOB_VERIFY)
@@ -211,7 +213,7 @@ struct plan_page {
     struct sentences *plan;
     const char *expected; /* what must be typed; NULL: nothing */
     struct text_field typed;
-    unsigned skip, lines;
+    unsigned skip, lines, room; /* of its lines: left out above; all; shown at once */
     bool refused, wrong;
 };
 
@@ -245,6 +247,7 @@ static void draw(struct plan_page *page)
 
     walk_page(walk, page->refused ? TEXT_PLAN_REFUSED : TEXT_PLAN_QUESTION, page->refused ? keys + 1 : keys);
     text.rows -= page->expected ? 4 : 2;
+    page->room = text.rows;
     page->lines = draw_sentences(page->plan, text, page->skip);
     if (page->skip)
         screen_fill(walk->screen, text.row, text.column + text.columns - 1, 1, STYLE_STRONG, 0x2191);
@@ -260,11 +263,12 @@ static void draw(struct plan_page *page)
 static void scroll(struct plan_page *page, const struct key *key)
 {
     unsigned by = key->code == KEY_PAGE_UP || key->code == KEY_PAGE_DOWN ? 8 : 1;
+    unsigned below = page->lines > page->skip + page->room ? page->lines - page->skip - page->room : 0;
 
     if (key->code == KEY_UP || key->code == KEY_PAGE_UP)
         page->skip -= page->skip < by ? page->skip : by;
-    else if ((key->code == KEY_DOWN || key->code == KEY_PAGE_DOWN) && page->skip + by < page->lines)
-        page->skip += by;
+    else if (key->code == KEY_DOWN || key->code == KEY_PAGE_DOWN)
+        page->skip += by < below ? by : below;
     else if (page->expected && text_field_key(&page->typed, key))
         page->wrong = false;
 }
