@@ -99,7 +99,7 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_VOLUME_TOO_SMALL] = "공간 부족",
     [TEXT_VOLUME_NOT_WRITABLE] = "쓸 수 없음",
     [TEXT_VOLUME_ON_SOURCE] = "백업할 디스크에 있는 볼륨입니다. 다시 설치하면 함께 지워집니다.",
-    [TEXT_VOLUME_ON_TARGET] = "대상 디스크에 있는 볼륨입니다.",
+    [TEXT_DISK_HAS_IMAGE] = "이미지가 이 디스크에 있습니다. 다른 파티션에만 쓸 수 있습니다.",
     [TEXT_VOLUME_STICK] = "Eidolon USB 스틱",
     [TEXT_VOLUME_NONE] =
         "이미지를 보관할 수 있는 볼륨을 찾지 못했습니다. exFAT, NTFS, ext4 또는 FAT 형식의 디스크를 연결하고 F5 키를 "

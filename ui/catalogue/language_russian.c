@@ -99,7 +99,7 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_VOLUME_TOO_SMALL] = "слишком мал",
     [TEXT_VOLUME_NOT_WRITABLE] = "нельзя записать",
     [TEXT_VOLUME_ON_SOURCE] = "Этот том — на самом сохраняемом диске: переустановка сотрёт и его.",
-    [TEXT_VOLUME_ON_TARGET] = "Этот том находится на самом целевом диске.",
+    [TEXT_DISK_HAS_IMAGE] = "Образ находится на этом диске: записать можно только в другой его раздел.",
     [TEXT_VOLUME_STICK] = "Флешка Eidolon",
     [TEXT_VOLUME_NONE] =
         "Не найдено ни одного тома, на котором можно хранить образы. Подключите диск с exFAT, NTFS, ext4 или FAT "
@@ -163,7 +163,7 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_PLAN_CUT_OFF] = "Если работа прервётся, загрузка с цели будет невозможна до нового восстановления.",
     [TEXT_PLAN_REFUSED] = "Это невозможно. Причины:",
     [TEXT_PLAN_REMARKS] = "Обратите внимание:",
-    [TEXT_PLAN_TYPE_SERIAL] = "Чтобы стереть этот диск, введите последние 4 знака серийного номера:",
+    [TEXT_PLAN_TYPE_SERIAL] = "Чтобы стереть его, введите последние 4 знака серийного номера:",
     [TEXT_PLAN_TYPE_YES_ERASE] = "У этого диска нет серийного номера. Чтобы стереть его, введите yes:",
     [TEXT_PLAN_TYPE_YES] = "Чтобы всё же продолжить, введите слово yes:",
     [TEXT_PLAN_ENTER] = "Нажмите Enter, чтобы начать.",

@@ -19,6 +19,17 @@ static void draw_choice(const struct form *form, struct screen *screen, unsigned
     screen_text(screen, row, column, cells < width ? cells : width, selected ? STYLE_SELECTED : STYLE_FIELD, shown);
 }
 
+/* A text that is longer than the column of values begins further left, as far as its label lets it. */
+static void draw_input(const struct form_field *field, struct screen *screen, unsigned row, unsigned column,
+                       unsigned width, unsigned label_end, bool selected)
+{
+    unsigned wanted = text_width(field->input->text) + 1, more = wanted > width ? wanted - width : 0;
+
+    if (label_end + 2 + more > column)
+        more = column > label_end + 2 ? column - label_end - 2 : 0;
+    text_field_draw(field->input, screen, row, column - more, width + more, selected);
+}
+
 void form_draw(const struct form *form, struct screen *screen, struct area area, unsigned label_width)
 {
     unsigned column = area.column + MARK_WIDTH + label_width + 1;
@@ -38,7 +49,7 @@ void form_draw(const struct form *form, struct screen *screen, struct area area,
             screen_text(screen, row, area.column + MARK_WIDTH, is_action ? area.columns - MARK_WIDTH : label_width,
                         selected ? STYLE_STRONG : STYLE_TEXT, field->label);
         if (field->input)
-            text_field_draw(field->input, screen, row, column, width, selected);
+            draw_input(field, screen, row, column, width, area.column + MARK_WIDTH + label_cells, selected);
         else if (field->value)
             draw_choice(form, screen, row, column, width, i, selected);
     }

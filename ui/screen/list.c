@@ -5,7 +5,12 @@
 #define MORE_UP 0x2191 /* at the right edge */
 #define MORE_DOWN 0x2193
 #define MARK_WIDTH 2
-#define GAP 1 /* between columns */
+
+/* Cells behind a column; what stands against its right edge keeps its distance from the next column. */
+static unsigned gap(const struct list *list, unsigned column)
+{
+    return list->columns[column].right && column + 1 < list->column_count ? 2 : 1;
+}
 
 static bool has_titles(const struct list *list)
 {
@@ -24,7 +29,7 @@ static unsigned flexible_width(const struct list *list, unsigned columns)
     unsigned taken = MARK_WIDTH; /* and the last column's gap, where the arrows are */
 
     for (unsigned i = 0; i < list->column_count; i++)
-        taken += list->columns[i].width + GAP;
+        taken += list->columns[i].width + gap(list, i);
     return columns > taken ? columns - taken : 1;
 }
 
@@ -46,7 +51,7 @@ static void draw_line(const struct list *list, struct screen *screen, struct are
             screen_text_right(screen, row, column, width, style, shown);
         else
             screen_text(screen, row, column, width, style, shown);
-        column += width + GAP;
+        column += width + gap(list, i);
     }
 }
 

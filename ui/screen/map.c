@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ui/screen/widget.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define BLOCK_FULL 0x2588
 #define BLOCK_LIGHT 0x2591
 #define PIECE_WIDTH_MIN 3 /* edge, one cell, and the next one's edge */
@@ -52,9 +55,25 @@ static void draw_used(struct screen *screen, unsigned row, unsigned column, unsi
     screen_fill(screen, row, column + full, width - full, STYLE_MAP_EMPTY, BLOCK_LIGHT);
 }
 
+/* Where there is no room for more, what stands before the first blank ("#2") tells more than an ellipsis. */
+static void draw_name(struct screen *screen, unsigned row, unsigned column, unsigned width, enum style style,
+                      const char *name)
+{
+    const char *blank = strchr(name, ' ');
+    char first[16];
+
+    if (blank && text_width(name) > width && (size_t)(blank - name) < sizeof(first)) {
+        snprintf(first, sizeof(first), "%.*s", (int)(blank - name), name);
+        if (text_width(first) + 2 > width && text_width(first) <= width)
+            name = first;
+    }
+    screen_text(screen, row, column, width, style, name);
+}
+
 void piece_map_draw(struct screen *screen, struct area area, const struct map_piece *pieces, unsigned count,
                     unsigned selected)
 {
+    const unsigned last = PIECE_MAP_ROWS - 1;
     unsigned widths[PIECES_MAX], column = area.column;
 
     if (area.columns < 2)
@@ -66,14 +85,17 @@ void piece_map_draw(struct screen *screen, struct area area, const struct map_pi
         unsigned inside = widths[i] - 1;
         enum style style = i == selected ? STYLE_SELECTED : pieces[i].is_free ? STYLE_DIM : STYLE_TEXT;
         screen_fill(screen, area.row, column, inside + 2, STYLE_DIM, 0x2500);
-        for (unsigned row = 0; row < PIECE_MAP_ROWS; row++)
-            screen_fill(screen, area.row + row, column, 1, STYLE_DIM, row ? 0x2502 : i ? 0x252c : 0x250c);
-        screen_text(screen, area.row + 1, column + 1, inside, style, pieces[i].name);
+        screen_fill(screen, area.row + last, column, inside + 2, STYLE_DIM, 0x2500);
+        screen_fill(screen, area.row, column, 1, STYLE_DIM, i ? 0x252c : 0x250c);
+        for (unsigned row = 1; row < last; row++)
+            screen_fill(screen, area.row + row, column, 1, STYLE_DIM, 0x2502);
+        screen_fill(screen, area.row + last, column, 1, STYLE_DIM, i ? 0x2534 : 0x2514);
+        draw_name(screen, area.row + 1, column + 1, inside, style, pieces[i].name);
         draw_used(screen, area.row + 2, column + 1, inside, &pieces[i]);
         column += widths[i];
     }
     for (unsigned row = 0; shown && row < PIECE_MAP_ROWS; row++)
-        screen_fill(screen, area.row + row, column, 1, STYLE_DIM, row ? 0x2502 : 0x2510);
+        screen_fill(screen, area.row + row, column, 1, STYLE_DIM, !row ? 0x2510 : row < last ? 0x2502 : 0x2518);
 }
 
 /* --- states --- */

@@ -92,6 +92,7 @@ bool text_field_key(struct text_field *field, const struct key *key)
 void text_field_draw(const struct text_field *field, struct screen *screen, unsigned row, unsigned column,
                      unsigned width, bool focused)
 {
+    static const char cut[] = "\xe2\x80\xa6";
     const char *start = field->text;
     char before[TEXT_FIELD_MAX];
     unsigned cells;
@@ -105,6 +106,8 @@ void text_field_draw(const struct text_field *field, struct screen *screen, unsi
         text_next(&start);
     }
     screen_text(screen, row, column, width, focused ? STYLE_SELECTED : STYLE_FIELD, start);
+    if (start != field->text && cells)
+        screen_text(screen, row, column, 1, focused ? STYLE_SELECTED : STYLE_FIELD, cut);
     if (focused) {
         screen->cursor_row = row;
         screen->cursor_column = column + cells;

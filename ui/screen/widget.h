@@ -88,10 +88,10 @@ struct map_piece {
     bool is_free;               /* in no partition */
 };
 /*
- * The pieces side by side, as wide as their share of all, but never narrower than what can be told apart: three rows, with names inside
+ * The pieces side by side in a frame, as wide as their share of all, but never narrower than what can be told apart, with names inside
  * and the part in use filled below. `selected`: marked; count or more: none.
  */
-#define PIECE_MAP_ROWS 3
+#define PIECE_MAP_ROWS 4
 void piece_map_draw(struct screen *screen, struct area area, const struct map_piece *pieces, unsigned count,
                     unsigned selected);
 

@@ -131,13 +131,34 @@ void walk_draw_pieces(struct walk *walk, struct area area, const struct walk_dis
     piece_map_draw(walk->screen, area, pieces.pieces, pieces.count, pieces.selected);
 }
 
+static void draw_disk_name(struct walk *walk, struct area area, const struct walk_disk *disk)
+{
+    unsigned used = 0;
+
+    if (disk->model[0])
+        used = screen_text(walk->screen, area.row, area.column, area.columns, STYLE_STRONG, disk->model) + 2;
+    screen_text(walk->screen, area.row, area.column + used, area.columns - used, STYLE_DIM, disk->name);
+}
+
+static bool has_image(const struct choosing *choosing, const struct walk_disk *disk)
+{
+    const struct walk *walk = choosing->walk;
+
+    for (unsigned i = 0; choosing->role == ROLE_TARGET && walk->task == TASK_RESTORE && i < walk->volume_count; i++) {
+        const struct session_volume *volume = &walk->volumes[i].volume;
+        if (strcmp(volume->name, walk->volume) == 0 && strcmp(volume->disk, disk->name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void draw_disk(const struct choosing *choosing, struct area area, const struct walk_disk *disk)
 {
     struct walk *walk = choosing->walk;
     struct screen *screen = walk->screen;
     enum text_id why = objection(choosing, disk);
 
-    screen_text(screen, area.row, area.column, area.columns, STYLE_STRONG, disk->name);
+    draw_disk_name(walk, area, disk);
     area.row++;
     walk_draw_pieces(walk, area, disk, disk->survey.count);
     area.row += PIECE_MAP_ROWS;
@@ -146,6 +167,8 @@ static void draw_disk(const struct choosing *choosing, struct area area, const s
     else if (why != TEXT_COUNT)
         screen_text(screen, area.row, area.column, area.columns, STYLE_WARNING,
                     walk_format(walk, TEXT_DISK_NOT_A_TARGET, walk_text(walk, why), NULL, NULL, NULL));
+    else if (has_image(choosing, disk))
+        screen_text(screen, area.row, area.column, area.columns, STYLE_WARNING, walk_text(walk, TEXT_DISK_HAS_IMAGE));
     else if (disk->survey.half_restored)
         screen_text(screen, area.row, area.column, area.columns, STYLE_WARNING,
                     walk_text(walk, TEXT_DISK_HALF_RESTORED));
@@ -216,7 +239,7 @@ static enum walk_step choose_partition(const struct choosing *choosing, const st
         area.rows -= MAP_ROWS;
         list_draw(&list, walk->screen, area);
         map.row += area.rows + 1;
-        screen_text(walk->screen, map.row, map.column, map.columns, STYLE_STRONG, disk->name);
+        draw_disk_name(walk, map, disk);
         map.row++;
         walk_draw_pieces(walk, map, disk, list.selected);
         struct key key = walk_key(walk, TEXT_HELP_DISK);
@@ -327,7 +350,7 @@ static enum walk_step choose(struct walk *walk, enum disk_role role, struct walk
         return STEP_BACK;
     for (;;) {
         /* Titles are set each time: languages and disks change. */
-        struct list_column columns[5] = {{walk_text(walk, TEXT_COLUMN_MODEL), 22, false},
+        struct list_column columns[5] = {{walk_text(walk, TEXT_COLUMN_MODEL), 21, false},
                                          {walk_text(walk, TEXT_COLUMN_SERIAL), 17, false},
                                          {walk_text(walk, TEXT_COLUMN_SIZE), 9, true},
                                          {walk_text(walk, TEXT_COLUMN_BUS), 5, false},

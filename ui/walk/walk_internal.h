@@ -100,6 +100,8 @@ struct walk_key {
 struct area walk_area(const struct walk *walk);
 /* Blanks the grid, draws title, question, command and the last line. `keys` ends with a NULL name. */
 void walk_page(struct walk *walk, enum text_id question, const struct walk_key *keys);
+/* The last line alone. */
+void walk_keys(struct walk *walk, const struct walk_key *keys);
 /* A page that says that something takes its time; shown at once. */
 void walk_wait(struct walk *walk, enum text_id what);
 /* A page's help, until a key. */

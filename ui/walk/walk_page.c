@@ -72,7 +72,7 @@ static void draw_title(struct walk *walk)
                       walk_format(walk, TEXT_STEP, step, steps, NULL, NULL));
 }
 
-static void draw_keys(struct walk *walk, const struct walk_key *keys)
+void walk_keys(struct walk *walk, const struct walk_key *keys)
 {
     struct screen *screen = walk->screen;
     unsigned row = screen->rows - 1, column = MARGIN;
@@ -97,6 +97,8 @@ static void draw_command(struct walk *walk)
     char line[COMMAND_LINE_MAX];
 
     walk_command_line(walk, line, sizeof(line));
+    if (!line[0]) /* of unattended work that found nothing to do */
+        return;
     unsigned used = text_width(label) + 1;
     unsigned lines = screen_paragraph(screen, 0, 0, room - used, 0, 0, STYLE_COMMAND, line);
     row -= lines > 1 ? 1 : 0;
@@ -118,7 +120,7 @@ void walk_page(struct walk *walk, enum text_id question, const struct walk_key *
     screen_text(screen, QUESTION_ROW, MARGIN, screen->columns - 2 * MARGIN, STYLE_STRONG, walk_text(walk, question));
     if (walk->step)
         draw_command(walk);
-    draw_keys(walk, keys);
+    walk_keys(walk, keys);
 }
 
 void walk_wait(struct walk *walk, enum text_id what)

@@ -30,6 +30,12 @@ static void say(struct sentences *plan, enum style style, unsigned indent, const
     plan->count++;
 }
 
+/* A blank line, where there is room for it. */
+static void say_gap(struct sentences *plan)
+{
+    say(plan, STYLE_TEXT, 0, "");
+}
+
 static void say_id(struct sentences *plan, enum style style, enum text_id id)
 {
     say(plan, style, 0, walk_text(plan->walk, id));
@@ -146,8 +152,10 @@ static void say_messages(struct sentences *plan, const struct plan *made, bool r
         const struct message *message = &made->messages.items[i];
         if ((message->level == MESSAGE_REFUSAL) != refusals)
             continue;
-        if (!titled)
+        if (!titled) {
+            say_gap(plan);
             say_id(plan, STYLE_STRONG, TEXT_PLAN_REMARKS);
+        }
         titled = true;
         say(plan, message->level == MESSAGE_INFO ? STYLE_TEXT : STYLE_WARNING, 2,
             message_sentence_in(plan->walk->setup->language, message, text));
@@ -167,6 +175,7 @@ static void write_plan(struct sentences *plan, const struct plan *made)
     if (made->destroys) {
         say_disk(plan, &request->target, STYLE_STRONG, TEXT_PLAN_WRITE_DISK, TEXT_PLAN_WRITE_PARTITION);
         say_erased(plan, made);
+        say_gap(plan);
     }
     if (request->source.disk)
         say_disk(plan, &request->source, STYLE_TEXT, TEXT_PLAN_READ_DISK, TEXT_PLAN_READ_PARTITION);
@@ -174,11 +183,14 @@ static void write_plan(struct sentences *plan, const struct plan *made)
         say_image(plan, made);
     say_regions(plan, made);
     say_amounts(plan, made);
+    if (!made->destroys)
+        say_gap(plan);
     if (request->target.store)
         say(plan, STYLE_TEXT, 0,
             walk_format(plan->walk, TEXT_PLAN_WRITE_IMAGE, request->target.store->name, NULL, NULL, NULL));
     if (request->target.disk && !made->destroys)
         say_disk(plan, &request->target, STYLE_TEXT, TEXT_PLAN_COMPARED_DISK, TEXT_PLAN_COMPARED_DISK);
+    say_gap(plan);
     if (made->kind == JOB_CAPTURE)
         say_id(plan, STYLE_TEXT, TEXT_PLAN_SOURCE_SAFE);
     if (made->kind != JOB_VERIFY)
@@ -189,15 +201,36 @@ static void write_plan(struct sentences *plan, const struct plan *made)
     say_messages(plan, made, false);
 }
 
+static unsigned lines_of(const struct sentences *plan, unsigned i, unsigned columns)
+{
+    return screen_paragraph(plan->walk->screen, 0, 0, columns - plan->items[i].indent, 0, 0, STYLE_TEXT,
+                            plan->items[i].text);
+}
+
+/* Without blank ones. */
+static unsigned count_lines(const struct sentences *plan, struct area area)
+{
+    unsigned lines = 0;
+
+    for (unsigned i = 0; i < plan->count; i++)
+        lines += plan->items[i].text[0] ? lines_of(plan, i, area.columns) : 0;
+    return lines;
+}
+
 /* Draws the sentences from line `skip` on; returns how many lines there are in all. */
 static unsigned draw_sentences(const struct sentences *plan, struct area area, unsigned skip)
 {
     struct screen *screen = plan->walk->screen;
-    unsigned line = 0;
+    unsigned line = 0, needed = count_lines(plan, area), spare = needed < area.rows ? area.rows - needed : 0;
 
     for (unsigned i = 0; i < plan->count; i++) {
+        if (!plan->items[i].text[0]) {
+            line += spare ? 1 : 0;
+            spare -= spare ? 1 : 0;
+            continue;
+        }
         unsigned width = area.columns - plan->items[i].indent, column = area.column + plan->items[i].indent;
-        unsigned lines = screen_paragraph(screen, 0, 0, width, 0, 0, STYLE_TEXT, plan->items[i].text);
+        unsigned lines = lines_of(plan, i, area.columns);
         unsigned hidden = skip > line ? skip - line : 0, at = line > skip ? line - skip : 0;
         if (hidden < lines && at < area.rows)
             screen_paragraph(screen, area.row + at, column, width, area.rows - at, hidden, plan->items[i].style,
@@ -217,22 +250,32 @@ struct plan_page {
     bool refused, wrong;
 };
 
-static void draw_agreement(const struct plan_page *page, struct area area)
+#define TYPED_WIDTH 6
+
+static const char *agreement_text(const struct plan_page *page)
+{
+    struct walk *walk = page->plan->walk;
+
+    return walk_text(walk, strcmp(page->expected, "yes") != 0 ? TEXT_PLAN_TYPE_SERIAL
+                           : walk->work.plan.destroys         ? TEXT_PLAN_TYPE_YES_ERASE
+                                                              : TEXT_PLAN_TYPE_YES);
+}
+
+/* Above a blank line: what was wrong, the question, and the field behind it or below it. Returns the rows that all of it takes. */
+static unsigned draw_agreement(const struct plan_page *page, struct area area)
 {
     struct walk *walk = page->plan->walk;
     struct screen *screen = walk->screen;
-    unsigned row = area.row + area.rows - 2;
-    enum text_id question = strcmp(page->expected, "yes") != 0 ? TEXT_PLAN_TYPE_SERIAL
-                            : walk->work.plan.destroys         ? TEXT_PLAN_TYPE_YES_ERASE
-                                                               : TEXT_PLAN_TYPE_YES;
+    const char *question = agreement_text(page);
+    unsigned cells = text_width(question);
+    bool below = cells + 1 + TYPED_WIDTH > area.columns;
+    unsigned row = area.row + area.rows - (below ? 3 : 2);
 
     screen_text(screen, row - 1, area.column, area.columns, STYLE_WARNING,
                 page->wrong ? walk_text(walk, TEXT_PLAN_NOT_TYPED) : "");
-    unsigned used = screen_text(screen, row, area.column, area.columns, STYLE_STRONG, walk_text(walk, question));
-    if (used + 8 < area.columns)
-        text_field_draw(&page->typed, screen, row, area.column + used + 1, 6, true);
-    else
-        text_field_draw(&page->typed, screen, row + 1, area.column, 6, true);
+    screen_text(screen, row, area.column, area.columns, STYLE_STRONG, question);
+    text_field_draw(&page->typed, screen, row + below, area.column + (below ? 0 : cells + 1), TYPED_WIDTH, true);
+    return below ? 4 : 3;
 }
 
 static void draw(struct plan_page *page)
@@ -246,17 +289,17 @@ static void draw(struct plan_page *page)
     struct area area = walk_area(walk), text = area;
 
     walk_page(walk, page->refused ? TEXT_PLAN_REFUSED : TEXT_PLAN_QUESTION, page->refused ? keys + 1 : keys);
-    text.rows -= page->expected ? 4 : 2;
+    text.rows -= page->expected ? draw_agreement(page, area) : page->refused ? 1 : 3;
     page->room = text.rows;
+    if (count_lines(page->plan, text) > text.rows)
+        text.columns -= 2; /* for the arrows */
     page->lines = draw_sentences(page->plan, text, page->skip);
     if (page->skip)
-        screen_fill(walk->screen, text.row, text.column + text.columns - 1, 1, STYLE_STRONG, 0x2191);
+        screen_fill(walk->screen, text.row, area.column + area.columns - 1, 1, STYLE_STRONG, 0x2191);
     if (page->skip + text.rows < page->lines)
-        screen_fill(walk->screen, text.row + text.rows - 1, text.column + text.columns - 1, 1, STYLE_STRONG, 0x2193);
-    if (page->expected)
-        draw_agreement(page, area);
-    else if (!page->refused)
-        screen_text(walk->screen, area.row + area.rows - 1, area.column, area.columns, STYLE_STRONG,
+        screen_fill(walk->screen, text.row + text.rows - 1, area.column + area.columns - 1, 1, STYLE_STRONG, 0x2193);
+    if (!page->expected && !page->refused)
+        screen_text(walk->screen, area.row + area.rows - 2, area.column, area.columns, STYLE_STRONG,
                     walk_text(walk, TEXT_PLAN_ENTER));
 }
 

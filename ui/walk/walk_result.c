@@ -75,7 +75,8 @@ static unsigned draw_text(struct walk *walk, struct area area, enum style style,
     return screen_paragraph(walk->screen, area.row, area.column, area.columns, area.rows, 0, style, text);
 }
 
-static void draw_root(struct walk *walk, struct area area)
+/* Whole, below its name if need be. Returns the rows that it takes. */
+static unsigned draw_root(struct walk *walk, struct area area)
 {
     char hash[IMAGE_HASH_SIZE * 2 + 1];
 
@@ -84,7 +85,11 @@ static void draw_root(struct walk *walk, struct area area)
     unsigned used =
         screen_text(walk->screen, area.row, area.column, area.columns, STYLE_DIM, walk_text(walk, TEXT_RESULT_ROOT)) +
         1;
-    screen_text(walk->screen, area.row, area.column + used, area.columns - used, STYLE_TEXT, hash);
+    bool below = used + sizeof(hash) - 1 > area.columns;
+    if (below)
+        used = 0;
+    screen_text(walk->screen, area.row + below, area.column + used, area.columns - used, STYLE_TEXT, hash);
+    return below ? 2 : 1;
 }
 
 /* What was unreadable and the like, as far as there is room. */
@@ -93,10 +98,15 @@ static void draw_messages(struct walk *walk, struct area area, unsigned rows)
     const struct message_list *messages = &walk->result.messages;
     char text[SENTENCE_MAX];
 
-    for (unsigned i = 0; i < messages->count && rows; i++, rows--) {
+    for (unsigned i = 0; i < messages->count && rows; i++) {
         bool more = rows == 1 && i + 1 < messages->count;
-        screen_text(walk->screen, area.row++, area.column, area.columns, STYLE_WARNING,
-                    more ? "\xe2\x80\xa6" : message_sentence_in(walk->setup->language, &messages->items[i], text));
+        unsigned lines = screen_paragraph(walk->screen, area.row, area.column, area.columns, rows, 0, STYLE_WARNING,
+                                          more ? "\xe2\x80\xa6"
+                                               : message_sentence_in(walk->setup->language, &messages->items[i], text));
+        if (lines > rows)
+            lines = rows;
+        area.row += lines;
+        rows -= lines;
     }
 }
 
@@ -112,9 +122,7 @@ unsigned result_draw(struct walk *walk, struct area area)
     area.row += draw_text(walk, area, failed ? STYLE_WARNING : STYLE_TEXT, explanation(walk, verdict.title, text));
     if (!failed) {
         area.row += draw_text(walk, area, STYLE_TEXT, numbers(walk));
-        if (walk->kind != JOB_CLONE)
-            draw_root(walk, area);
-        area.row += 1;
+        area.row += walk->kind != JOB_CLONE ? draw_root(walk, area) : 1;
     }
     return area.row;
 }
@@ -131,7 +139,7 @@ static void draw(struct walk *walk, struct list *list)
         area.row += draw_text(walk, area, STYLE_TEXT, walk_text(walk, TEXT_RESULT_CONTINUE));
     if (walk->report[0])
         area.row += draw_text(walk, area, STYLE_TEXT, walk->report);
-    choices.row += choices.rows - list->count;
+    choices.row += choices.rows - list->count - 1;
     choices.rows = list->count;
     area.row++;
     draw_messages(walk, area, choices.row > area.row + 1 ? choices.row - area.row - 1 : 0);

@@ -224,12 +224,15 @@ struct job_view *walk_unattended_view(struct walk_unattended *unattended)
 
 void walk_unattended_close(struct walk_unattended *unattended, bool wait)
 {
+    static const struct walk_key keys[] = {{"Enter", TEXT_KEY_GO_ON}, {NULL, 0}};
     struct walk *walk = &unattended->walk;
     struct key key;
 
     walk->session->viewer = NULL;
     if (wait && unattended->shown) {
         screen_drop_keys(walk->screen);
+        walk_keys(walk, keys);
+        screen_update(walk->screen);
         screen_wait_key(walk->screen, &key, UINT64_MAX);
     }
     platform_release(walk->session->loop->platform, unattended);

@@ -31,6 +31,20 @@ static const char *verdict(const struct places *places, const struct session_vol
     return walk_text(walk, volume->free_bytes >= places->likely ? TEXT_VOLUME_TIGHT : TEXT_VOLUME_TOO_SMALL);
 }
 
+/* What verdicts take in this language; the disks' names get the rest. */
+static unsigned verdict_width(const struct places *places)
+{
+    static const enum text_id texts[] = {TEXT_VOLUME_FITS, TEXT_VOLUME_TIGHT, TEXT_VOLUME_TOO_SMALL,
+                                         TEXT_VOLUME_NOT_WRITABLE};
+    unsigned most = 1;
+
+    for (unsigned i = 0; places->for_writing && i < sizeof(texts) / sizeof(texts[0]); i++) {
+        unsigned width = text_width(walk_text(places->walk, texts[i]));
+        most = width > most ? width : most;
+    }
+    return most;
+}
+
 static void volume_text(const struct list *list, unsigned item, unsigned column, char text[LIST_CELL_MAX])
 {
     const struct places *places = list->context;
@@ -74,12 +88,13 @@ static void draw_below(const struct places *places, struct area area, const stru
     struct walk *walk = places->walk;
     const struct session_volume *volume = &chosen->volume;
     struct screen *screen = walk->screen;
-    char line[LIST_CELL_MAX * 2];
+    const struct walk_disk *disk = walk_disk_find(walk, volume->disk);
+    char line[LIST_CELL_MAX * 3], number[16] = "";
 
     if (volume->partition)
-        snprintf(line, sizeof(line), "%s#%u  %s", volume->disk, volume->partition, volume->label);
-    else
-        snprintf(line, sizeof(line), "%s  %s", volume->disk, volume->label);
+        snprintf(number, sizeof(number), "#%u", volume->partition);
+    snprintf(line, sizeof(line), "%s%s%s%s  %s", volume->disk, number, disk && disk->model[0] ? "  " : "",
+             disk ? disk->model : "", volume->label);
     screen_text(screen, area.row++, area.column, area.columns, STYLE_DIM, line);
     if (!will_do(places, volume) && volume->why[0])
         screen_text(screen, area.row, area.column, area.columns, STYLE_WARNING, volume->why);
@@ -152,7 +167,7 @@ static enum walk_step choose(struct places *places)
         struct list_column columns[5] = {{walk_text(walk, TEXT_COLUMN_VOLUME), 18, false},
                                          {walk_text(walk, TEXT_COLUMN_FILE_SYSTEM), 11, false},
                                          {walk_text(walk, TEXT_COLUMN_FREE), 9, true},
-                                         {"", places->for_writing ? 16 : 1, false},
+                                         {"", verdict_width(places), false},
                                          {walk_text(walk, TEXT_COLUMN_DISK), 0, false}};
         memcpy(list.columns, columns, sizeof(columns));
         list.count = walk->volume_count;

@@ -44,10 +44,10 @@ static void draw_head(const struct work_view *view, struct area area)
 
     snprintf(line, sizeof(line), "%3u%%  ", per_mille(progress) / 10);
     used = screen_text(screen, area.row + 1, area.column, area.columns, STYLE_STRONG, line);
-    if (view->paused)
-        used += screen_text(screen, area.row + 1, area.column + used, area.columns - used, STYLE_DANGER,
-                            walk_text(walk, TEXT_WORK_PAUSED)) +
-                2;
+    if (view->paused) {
+        const char *paused = walk_text(walk, TEXT_WORK_PAUSED);
+        used += screen_text(screen, area.row + 1, area.column + used, text_width(paused), STYLE_DANGER, paused) + 2;
+    }
     used += screen_text(screen, area.row + 1, area.column + used, area.columns - used, STYLE_TEXT,
                         walk_text(walk, phase_text(progress->phase))) +
             2;
