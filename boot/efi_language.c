@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The language that the firmware is set to (UEFI 2.10, section 3.3: PlatformLang). */
+/* The language that the firmware is set to (UEFI 2.10, section 3.3: PlatformLang), or that an emulator was told to have. */
+#include "boot/efi_emulator.h"
 #include "boot/efi_firmware.h"
 
 #define GLOBAL_VARIABLE_GUID                                                                                           \
@@ -16,6 +17,8 @@ bool machine_language(struct machine *machine, char *code, size_t size)
     CHAR16 name[] = u"PlatformLang";
     UINTN length = size - 1;
 
+    if (emulator_text(machine->firmware, "opt/eidolon/language", code, size))
+        return true;
     /* ASCII, with its zero; not trusted to have one. */
     if (EFI_ERROR(machine->firmware->system->RuntimeServices->GetVariable(name, &guid, NULL, &length, code)))
         return false;
