@@ -179,10 +179,14 @@ check-format:
 
 run_first = $(firstword $(wildcard $(1)/run.sh $(1)/run.py))
 
-.PHONY: demo bench fuzz
+.PHONY: demo screens bench fuzz
 demo: $(BUILD)/eidolon-x64.img $(BUILD)/eidolon | build/ports/test-packages.stamp
 	$(if $(call run_first,tests/demo),,$(error tests/demo/run.sh is missing))
 	@BUILD=$(BUILD) DISK=$(DISK) $(call run_first,tests/demo)
+
+# QUICK, LANGUAGES and SIZES are explained in tests/screens/run.py.
+screens: $(BUILD)/eidolon.efi | build/ports/test-packages.stamp $(PORTS_FONT)
+	@BUILD=$(BUILD) tests/screens/run.py
 
 $(BUILD)/bench/limit: tests/bench/limit.c $(call ports_of,host)
 	@mkdir -p $(@D)
@@ -220,6 +224,7 @@ help:
 	@echo "  make tools         $(BUILD)/eidolon, the program for Linux"
 	@echo "  make unit          the unit tests alone           (TESTS=\"test_extent ...\")"
 	@echo "  make machine-tests the emulated machines alone    (TESTS=\"test_boot ...\")"
+	@echo "  make screens       pictures of every screen in every language, in $(BUILD)/screens (QUICK=1: English, one size)"
 	@echo "  make bench         measure speed beside other tools (PARTS=\"host growth emulated\" QUICK=1)"
 	@echo "  make fuzz          throw damaged input at every parser"
 	@echo "  make sizes         sizes of the programs and their parts"
