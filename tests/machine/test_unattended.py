@@ -14,6 +14,7 @@ import machine
 from disks import MTOOLS, Partitions, check_volume, eidolon, filled_disk, sha256, write_at
 from machine import Machine
 from pc import MIB
+from walk import Walk
 
 TIMEOUT = 280
 
@@ -225,6 +226,51 @@ def test_a_machine_without_identity():
 
 
 # --- on Linux ---
+
+FIRST_SCREEN = r"What would you like to do\?"
+
+
+def test_the_countdown_on_the_screens():
+    with lab(RULES.replace("countdown = 2", "countdown = 60")) as (stick, _, __), pc(stick, "PC-17", screen=True, terminal=True, screens=True) as m:
+        disk = filled_disk(m, "disk", 32 * MIB)
+        before = sha256(disk)
+        m.add_nvme(disk, "NV-1")
+        m.start()
+        walk = Walk(m)
+        text = walk.see(r"This starts by itself in \d+ seconds\. Any key stops it", timeout=60)
+        assert 'rule "one NVMe disk" fits this machine' in text and "ERASED: everything that is on it now" in text, text
+        assert re.search(r"WRITTEN: the disk QEMU NVMe Ctrl \(serial NV-1, 32 MiB\)", text), text
+        assert re.search(r"Command: restore stick:\\IMAGES\\Slim_700\.eid nvme:NV-1 --yes", text), text
+        first = int(re.search(r"in (\d+) seconds", text).group(1))
+        walk.see(r"in (?!%d )\d+ seconds" % first)
+        walk.press("spc")
+        walk.see(r"You stopped it\. Nothing was changed")
+        walk.see(r"^  Enter Go on")
+        walk.press("ret")
+        walk.see(FIRST_SCREEN)
+        walk.press("q")
+        m.expect_exit(7)
+        assert sha256(disk) == before
+
+
+def test_no_rule_on_the_screens():
+    with lab(RULES) as (stick, _, __), pc(stick, "PC-2", vendor="Somebody", screen=True, terminal=True, screens=True) as m:
+        disk = filled_disk(m, "disk", 32 * MIB)
+        before = sha256(disk)
+        m.add_nvme(disk, "NV-2")
+        m.start()
+        walk = Walk(m)
+        text = walk.see(r"NO RULE FITS THIS MACHINE", timeout=60)
+        assert "Nothing was changed" in text and "serial = PC-2" in text and re.search(r"nvme:NV-2 +QEMU NVMe Ctrl +32 MiB", text), text
+        walk.see(r"The report is in stick:\\EIDOLON\\REPORTS\\PC-2\.txt")
+        assert "Command:" not in walk.see(r"^  Enter Go on")
+        walk.press("ret")
+        walk.see(FIRST_SCREEN)
+        walk.press("q")
+        m.expect_exit(10)
+        assert sha256(disk) == before
+        assert report_on(stick, "PC-2")[0]["state"] == "no rule matched"
+
 
 def test_the_example_of_the_guide():
     with open(os.path.join(machine.REPOSITORY, "docs/guide.md")) as file:
