@@ -23,7 +23,7 @@ def save(walk):
     walk.see(r"► .*QEMU NVMe Ctrl +S3X9NX0K1234|> .*QEMU NVMe Ctrl +S3X9NX0K1234")
     walk.press("ret")
     walk.see(r"Where shall the image go\?", timeout=60)
-    assert re.search(r"BACKUP +exfat +\d+ MiB fits", walk.terminal().text()), walk.terminal().text()
+    assert re.search(r"BACKUP +exfat +\d+ MiB +fits", walk.terminal().text()), walk.terminal().text()
     walk.press("ret")
     walk.see(r"Options\. What stands here")
     walk.press("ret")
