@@ -81,7 +81,8 @@ TEXT(DISK_IS_SOURCE, 40, "the source itself")
 TEXT(DISK_IS_READ_ONLY, 40, "write protected")
 TEXT(DISK_NOT_A_TARGET, 74, "This disk cannot be the target: %1.")
 TEXT(DISK_NONE, 0,
-     "No disks were found. Check cables and power and press F5. If the firmware's setup shows RAID, RST or VMD mode, switch it to AHCI.")
+     "No disks were found. Check cables and power and press F5. If the firmware's setup shows RAID, RST or VMD mode, "
+     "switch it to AHCI.")
 TEXT(DISK_SILENT, 74, "This disk does not answer.")
 TEXT(DISK_HALF_RESTORED, 74, "Half restored: it boots nothing until it is restored again.")
 TEXT(DISK_NO_TABLE, 40, "no partition table")
@@ -207,7 +208,8 @@ TEXT(MAP_COMPARED, 14, "compared")
 TEXT(MAP_BAD, 14, "unreadable")
 TEXT(CANCEL_QUESTION, 60, "Cancel?")
 TEXT(CANCEL_SAVE, 0, "The image that was begun is removed. The disk itself stays as it is.")
-TEXT(CANCEL_RESTORE, 0, "The target stays half restored. It boots nothing until it is restored again; that can go on from here.")
+TEXT(CANCEL_RESTORE, 0,
+     "The target stays half restored. It boots nothing until it is restored again; that can go on from here.")
 TEXT(CANCEL_CLONE, 0, "The target stays half copied. It boots nothing until it is written again.")
 TEXT(CANCEL_CHECK, 0, "Nothing is changed; the image stays unchecked.")
 TEXT(CANCEL_YES, 30, "Cancel the work")
@@ -221,7 +223,8 @@ TEXT(RESULT_LOSSES, 60, "DONE, WITH LOSSES")
 TEXT(RESULT_CANCELLED, 60, "CANCELLED")
 TEXT(RESULT_FAILED, 60, "IT DID NOT SUCCEED")
 TEXT(RESULT_VERIFIED_TEXT, 0, "What was written was read back, and all of it matched.")
-TEXT(RESULT_UNVERIFIED_TEXT, 0, "Everything was written and flushed, but nobody has read it back. Check it before you rely on it.")
+TEXT(RESULT_UNVERIFIED_TEXT, 0,
+     "Everything was written and flushed, but nobody has read it back. Check it before you rely on it.")
 TEXT(RESULT_CHECKED_TEXT, 0, "All of it was read, and every hash is right.")
 TEXT(RESULT_LOSSES_TEXT, 0, "%1 could not be read and are zeroes now. The list stands below and in the report.")
 TEXT(RESULT_CANCELLED_TEXT, 0, "You stopped it.")
@@ -231,7 +234,8 @@ TEXT(RESULT_NUMBERS_CHECKED, 0, "%1 checked in %2.")
 TEXT(RESULT_ROOT, 20, "Root hash")
 TEXT(RESULT_REPORT, 0, "The report is in %1.")
 TEXT(RESULT_NO_REPORT, 0, "The report could not be saved: %1")
-TEXT(RESULT_CONTINUE, 0, "When both ends are there again, the same with the option \"Go on with one cut off\" goes on from here.")
+TEXT(RESULT_CONTINUE, 0,
+     "When both ends are there again, the same with the option \"Go on with one cut off\" goes on from here.")
 TEXT(RESULT_AGAIN, 44, "Back to the beginning")
 
 /* Unattended */
@@ -249,18 +253,32 @@ TEXT(UNATTENDED_STOPPED, 0, "You stopped it. Nothing was changed.")
 /* Help, one page a screen */
 TEXT(HELP_TITLE, 40, "Help")
 TEXT(HELP_START, 0,
-     "Eidolon saves what is on a disk into one compressed file, the image, and puts it back.\n\nArrow keys move, Enter chooses, Esc goes back. F2 changes the language. Nothing is written to any disk before you have seen a plan and agreed to it.\n\nEvery screen shows the command that it stands for: the same line works on the command line and in job files.")
+     "Eidolon saves what is on a disk into one compressed file, the image, and puts it back.\n\nArrow keys move, Enter "
+     "chooses, Esc goes back. F2 changes the language. Nothing is written to any disk before you have seen a plan and "
+     "agreed to it.\n\nEvery screen shows the command that it stands for: the same line works on the command line and "
+     "in job files.")
 TEXT(HELP_DISK, 0,
-     "Each disk is shown with its model, serial number and size; they are printed on its label, too. Below the list stands a map of the chosen disk: one field for each partition, as wide as its share of the disk.\n\nEnter takes the whole disk. The right arrow takes one of its partitions. F5 looks again, when you have plugged something in.\n\nThe stick that Eidolon runs from is never a target.")
+     "Each disk is shown with its model, serial number and size; they are printed on its label, too. Below the list "
+     "stands a map of the chosen disk: one field for each partition, as wide as its share of the disk.\n\nEnter takes "
+     "the whole disk. The right arrow takes one of its partitions. F5 looks again, when you have plugged something "
+     "in.\n\nThe stick that Eidolon runs from is never a target.")
 TEXT(HELP_VOLUME, 0,
-     "Images are ordinary files. They can be on any volume with exFAT, NTFS, ext4 or FAT: an external disk, a second disk, another partition. The column of free space says whether the image fits.\n\nBefore a reinstall, take a disk that will not be reinstalled.")
+     "Images are ordinary files. They can be on any volume with exFAT, NTFS, ext4 or FAT: an external disk, a second "
+     "disk, another partition. The column of free space says whether the image fits.\n\nBefore a reinstall, take a "
+     "disk that will not be reinstalled.")
 TEXT(HELP_IMAGE, 0,
-     "Images end with .eid, or .eid.001 when they are in several files. Enter opens a folder or takes an image. An image is checked before anything is written.")
+     "Images end with .eid, or .eid.001 when they are in several files. Enter opens a folder or takes an image. An "
+     "image is checked before anything is written.")
 TEXT(HELP_OPTIONS, 0,
-     "Up and down choose an option, left and right or the space bar change it. The line below says what it does. Enter goes on to the plan.")
+     "Up and down choose an option, left and right or the space bar change it. The line below says what it does. Enter "
+     "goes on to the plan.")
 TEXT(HELP_PLAN, 0,
-     "Read it. Compare model, serial number and size with the label on the disk. What is erased cannot be brought back.\n\nTo erase a disk you type the last four characters of its serial number: nobody does that for the wrong disk by mistake.")
+     "Read it. Compare model, serial number and size with the label on the disk. What is erased cannot be brought "
+     "back.\n\nTo erase a disk you type the last four characters of its serial number: nobody does that for the wrong "
+     "disk by mistake.")
 TEXT(HELP_WORK, 0,
-     "The map shows the disk from its beginning to its end. Its fields fill as blocks are read, written and compared.\n\nP or the space bar pauses: disks come to rest, and nothing is lost. Esc asks whether to cancel.")
+     "The map shows the disk from its beginning to its end. Its fields fill as blocks are read, written and "
+     "compared.\n\nP or the space bar pauses: disks come to rest, and nothing is lost. Esc asks whether to cancel.")
 TEXT(HELP_RESULT, 0,
-     "Verified means: what was written was read back from the medium and compared. Anything less is said as what it is.\n\nThe report and the log are on Eidolon's stick, in the folder EIDOLON.")
+     "Verified means: what was written was read back from the medium and compared. Anything less is said as what it "
+     "is.\n\nThe report and the log are on Eidolon's stick, in the folder EIDOLON.")
