@@ -135,7 +135,8 @@ class Walk:
             self.press("shift-" + letter.lower() if letter.isupper() else letter)
 
     def choose(self, text, limit=20):
-        """Down to the line that begins with the arrow and has the text."""
+        """From the first line down, until the arrow stands before the text."""
+        self.press("home")
         wanted = re.compile(r"^ *[►▶→>].*" + FONT.plain(text), re.MULTILINE)
         for _ in range(limit):
             if any(wanted.search(FONT.plain(line)) for line in self.read().splitlines()):
