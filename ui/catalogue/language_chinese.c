@@ -18,7 +18,6 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_KEY_CLOSE] = "关闭",
     [TEXT_KEY_START] = "开始",
     [TEXT_KEY_SCROLL] = "滚动",
-    [TEXT_KEY_RENAME] = "更改名称",
 
     [TEXT_STEP] = "第 %1 步，共 %2 步",
     [TEXT_YES] = "是",
@@ -29,9 +28,7 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_COMMAND_IS] = "命令：",
     [TEXT_WAIT_DISKS] = "正在查找磁盘…",
     [TEXT_WAIT_VOLUMES] = "正在查找可以存放映像的位置…",
-    [TEXT_WAIT_DRIVERS] = "正在连接磁盘…",
     [TEXT_WAIT_PLAN] = "正在读取磁盘的结构并制定计划…",
-    [TEXT_WAIT_IMAGE] = "正在读取映像的结构…",
     [TEXT_WAIT_MOMENT] = "需要几秒钟；如果有磁盘没有响应，则需要更久。",
 
     [TEXT_TITLE_START] = "磁盘映像",
@@ -81,7 +78,6 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_DISK_HALF_RESTORED] = "还原未完成：在重新还原之前，无法从此磁盘启动。",
     [TEXT_DISK_NO_TABLE] = "没有分区表",
     [TEXT_DISK_NOT_PARTITIONED] = "未分配",
-    [TEXT_PARTITION_NUMBER] = "分区 %1",
     [TEXT_PARTITION_NONE] = "此磁盘上没有分区。",
 
     [TEXT_VOLUME_QUESTION] = "映像要保存到哪里？",

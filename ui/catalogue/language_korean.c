@@ -21,7 +21,6 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_KEY_CLOSE] = "닫기",
     [TEXT_KEY_START] = "시작",
     [TEXT_KEY_SCROLL] = "스크롤",
-    [TEXT_KEY_RENAME] = "이름 변경",
 
     [TEXT_STEP] = "%2단계 중 %1단계",
     [TEXT_YES] = "예",
@@ -32,9 +31,7 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_COMMAND_IS] = "명령:",
     [TEXT_WAIT_DISKS] = "디스크를 찾는 중입니다…",
     [TEXT_WAIT_VOLUMES] = "이미지를 둘 수 있는 위치를 찾는 중입니다…",
-    [TEXT_WAIT_DRIVERS] = "디스크에 연결하는 중입니다…",
     [TEXT_WAIT_PLAN] = "디스크 구조를 읽고 계획을 세우는 중입니다…",
-    [TEXT_WAIT_IMAGE] = "이미지 구조를 읽는 중입니다…",
     [TEXT_WAIT_MOMENT] = "몇 초 걸립니다. 응답 없는 디스크가 있으면 더 걸립니다.",
 
     [TEXT_TITLE_START] = "디스크 이미지",
@@ -85,7 +82,6 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_DISK_HALF_RESTORED] = "복원이 끝나지 않았습니다. 다시 복원할 때까지 부팅할 수 없습니다.",
     [TEXT_DISK_NO_TABLE] = "파티션 테이블 없음",
     [TEXT_DISK_NOT_PARTITIONED] = "할당되지 않음",
-    [TEXT_PARTITION_NUMBER] = "파티션 %1",
     [TEXT_PARTITION_NONE] = "이 디스크에는 파티션이 없습니다.",
 
     [TEXT_VOLUME_QUESTION] = "이미지를 어디에 저장하시겠습니까?",

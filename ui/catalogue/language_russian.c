@@ -21,7 +21,6 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_KEY_CLOSE] = "Закрыть",
     [TEXT_KEY_START] = "Начать",
     [TEXT_KEY_SCROLL] = "Прокрутка",
-    [TEXT_KEY_RENAME] = "Изменить имя",
 
     [TEXT_STEP] = "Шаг %1 из %2",
     [TEXT_YES] = "да",
@@ -32,9 +31,7 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_COMMAND_IS] = "Команда:",
     [TEXT_WAIT_DISKS] = "Поиск дисков…",
     [TEXT_WAIT_VOLUMES] = "Поиск мест, где могут быть образы…",
-    [TEXT_WAIT_DRIVERS] = "Подключение к дискам…",
     [TEXT_WAIT_PLAN] = "Чтение структуры диска и составление плана…",
-    [TEXT_WAIT_IMAGE] = "Чтение структуры образа…",
     [TEXT_WAIT_MOMENT] = "Несколько секунд; дольше, если какой-то диск не отвечает.",
 
     [TEXT_TITLE_START] = "Образы дисков",
@@ -85,7 +82,6 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_DISK_HALF_RESTORED] = "Восстановлен не полностью: не загружается до нового восстановления.",
     [TEXT_DISK_NO_TABLE] = "нет таблицы разделов",
     [TEXT_DISK_NOT_PARTITIONED] = "не распределено",
-    [TEXT_PARTITION_NUMBER] = "Раздел %1",
     [TEXT_PARTITION_NONE] = "На этом диске нет разделов.",
 
     [TEXT_VOLUME_QUESTION] = "Куда сохранить образ?",

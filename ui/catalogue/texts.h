@@ -20,7 +20,6 @@ TEXT(KEY_RESUME, 14, "Go on")
 TEXT(KEY_CLOSE, 12, "Close")
 TEXT(KEY_START, 12, "Start")
 TEXT(KEY_SCROLL, 12, "Scroll")
-TEXT(KEY_RENAME, 16, "Change name")
 
 /* Everywhere */
 TEXT(STEP, 24, "Step %1 of %2")
@@ -32,9 +31,7 @@ TEXT(NO_SERIAL, 30, "no serial number")
 TEXT(COMMAND_IS, 14, "Command:")
 TEXT(WAIT_DISKS, 60, "Looking for disks …")
 TEXT(WAIT_VOLUMES, 60, "Looking for places where images can be …")
-TEXT(WAIT_DRIVERS, 60, "Getting the disks ready …")
 TEXT(WAIT_PLAN, 60, "Reading the disk's tables and making the plan …")
-TEXT(WAIT_IMAGE, 60, "Reading the image's tables …")
 TEXT(WAIT_MOMENT, 60, "A few seconds; longer when a disk does not answer.")
 
 /* The first screen */
@@ -87,7 +84,6 @@ TEXT(DISK_SILENT, 74, "This disk does not answer.")
 TEXT(DISK_HALF_RESTORED, 74, "Half restored: it boots nothing until it is restored again.")
 TEXT(DISK_NO_TABLE, 40, "no partition table")
 TEXT(DISK_NOT_PARTITIONED, 24, "not partitioned")
-TEXT(PARTITION_NUMBER, 18, "Partition %1")
 TEXT(PARTITION_NONE, 74, "There are no partitions on this disk.")
 
 /* Where an image goes, and where it is */
