@@ -203,6 +203,13 @@ static const char *const names[MESSAGE_COUNT] = {
     [MESSAGE_DEVICE_GONE] = "device-gone",
 };
 
+const char *message_level_word(enum message_level level)
+{
+    static const char *const words[] = {"note", "warning", "refused"};
+
+    return words[level];
+}
+
 const char *message_name(enum message_id id)
 {
     return id < MESSAGE_COUNT && names[id] ? names[id] : "unknown";

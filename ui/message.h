@@ -24,6 +24,8 @@ char *error_sentence(const struct error *error, char text[SENTENCE_MAX]);
 char *message_sentence(const struct message *message, char text[SENTENCE_MAX]);
 char *error_sentence_in(const struct language *language, const struct error *error, char text[SENTENCE_MAX]);
 char *message_sentence_in(const struct language *language, const struct message *message, char text[SENTENCE_MAX]);
+/* How a line with such a message begins for people: "note", "warning", "refused". */
+const char *message_level_word(enum message_level level);
 /* A stable name for programs, such as "fs-hibernated". */
 const char *message_name(enum message_id id);
 

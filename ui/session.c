@@ -34,17 +34,17 @@ void session_error(struct session *session, bool json, const struct error *error
 
 void message_print(struct session *session, bool json, const struct message *message)
 {
-    static const char *const levels[] = {"info", "warning", "refused"};
+    const char *word = message_level_word(message->level);
     char text[SENTENCE_MAX];
 
     message_sentence(message, text);
-    record_message(session, message->level == MESSAGE_INFO ? "note" : levels[message->level], text);
+    record_message(session, word, text);
     if (json) {
         struct json writer = {session->out, false};
         json_begin_object(&writer, NULL);
         json_text(&writer, "event", "message");
         json_text(&writer, "id", message_name(message->id));
-        json_text(&writer, "level", levels[message->level]);
+        json_text(&writer, "level", message->level == MESSAGE_INFO ? "info" : word);
         if (message->partition)
             json_number(&writer, "partition", message->partition);
         json_text(&writer, "sentence", text);
@@ -52,7 +52,7 @@ void message_print(struct session *session, bool json, const struct message *mes
         json_end_line(&writer);
         return;
     }
-    output_print(session->status, "%s: %s\n", message->level == MESSAGE_INFO ? "note" : levels[message->level], text);
+    output_print(session->status, "%s: %s\n", word, text);
 }
 
 bool session_argument_is_image(const struct command *command, unsigned argument)

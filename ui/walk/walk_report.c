@@ -24,13 +24,12 @@ void walk_forget_record(struct walk *walk)
 /* The job says these to its listener, which draws them; the report is in English. */
 void walk_record_work(struct walk *walk)
 {
-    static const char *const levels[] = {"note", "warning", "refused"};
     const struct message_list *lists[] = {&walk->work.plan.messages, &walk->result.messages};
     char text[SENTENCE_MAX];
 
     for (unsigned list = 0; list < 2; list++)
         for (unsigned i = 0; i < lists[list]->count; i++)
-            record_message(walk->session, levels[lists[list]->items[i].level],
+            record_message(walk->session, message_level_word(lists[list]->items[i].level),
                            message_sentence(&lists[list]->items[i], text));
     if (walk->result.status)
         record_message(walk->session, "error", error_sentence(&walk->result.error, text));
