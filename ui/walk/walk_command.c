@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "ui/walk/walk_internal.h"
 
@@ -82,16 +83,7 @@ bool walk_ends_with(const char *name, const char *end)
 {
     size_t length = strlen(name), tail = strlen(end);
 
-    if (length < tail)
-        return false;
-    for (size_t i = 0; i < tail; i++) {
-        char letter = name[length - tail + i];
-        if (letter >= 'A' && letter <= 'Z')
-            letter = (char)(letter + 'a' - 'A');
-        if (letter != end[i])
-            return false;
-    }
-    return true;
+    return length >= tail && strcasecmp(name + length - tail, end) == 0;
 }
 
 uint64_t walk_split_bytes(unsigned choice)

@@ -2,6 +2,7 @@
 /* The options of a task on one page, with what is right for most. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "ui/walk/walk_internal.h"
 
@@ -99,18 +100,9 @@ static bool same_name(void *context, const struct filesystem_file *file)
 {
     struct looking *looking = context;
     size_t length = strlen(looking->name);
-    size_t i = 0;
 
-    while (i < length) {
-        char a = looking->name[i], b = file->name[i];
-        if (a >= 'A' && a <= 'Z')
-            a = (char)(a + 32);
-        if (b >= 'A' && b <= 'Z')
-            b = (char)(b + 32);
-        if (a != b)
-            return true;
-        i++;
-    }
+    if (strncasecmp(looking->name, file->name, length) != 0)
+        return true;
     looking->found = !file->name[length] || strcmp(file->name + length, ".001") == 0;
     return !looking->found;
 }
