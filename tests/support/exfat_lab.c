@@ -54,14 +54,7 @@ void exfat_lab_assert_clean(struct test_volume *volume)
 
 void exfat_lab_assert_file(struct test_volume *volume, const char *path, const uint8_t *bytes, size_t size)
 {
-    char name[128];
-    FILE *file;
-
-    snprintf(name, sizeof name, "%s/expected", volume->folder);
-    file = fopen(name, "w");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, size, file), size);
-    fclose(file);
+    assert_true(test_volume_expect(volume, bytes, size));
     assert_int_equal(test_volume_run(volume, "$TESTS/exfat_cat.py image '%s' >out && cmp out expected", path), 0);
 }
 

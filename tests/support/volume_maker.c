@@ -179,6 +179,16 @@ int test_volume_run(struct test_volume *volume, const char *command, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 127;
 }
 
+bool test_volume_expect(struct test_volume *volume, const uint8_t *bytes, size_t size)
+{
+    char name[128];
+
+    snprintf(name, sizeof name, "%s/expected", volume->folder);
+    FILE *file = fopen(name, "w");
+    bool written = file && fwrite(bytes, 1, size, file) == size;
+    return file && fclose(file) == 0 && written;
+}
+
 long long test_volume_number(struct test_volume *volume, const char *command, const char *key)
 {
     char path[128], line[512];

@@ -21,6 +21,8 @@ void test_volume_open(struct test_volume *volume, uint32_t logical_block);
 void test_volume_free(struct test_volume *volume);
 /* Runs a shell command in the folder, output to its file "log". Returns the exit code. */
 __attribute__((format(printf, 2, 3))) int test_volume_run(struct test_volume *volume, const char *command, ...);
+/* Writes the file "expected" in the folder, for cmp. false: it could not. */
+bool test_volume_expect(struct test_volume *volume, const uint8_t *bytes, size_t size);
 /* The number behind `key` in a command's output; -1: not there. */
 long long test_volume_number(struct test_volume *volume, const char *command, const char *key);
 /* Makes the folder "files" in it: small ones, big ones, sparse ones, a deep tree. */

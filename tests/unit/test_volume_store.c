@@ -86,14 +86,7 @@ static bool others_say_clean(struct test_volume *volume, const struct kind *kind
 static void assert_others_read(struct test_volume *volume, const struct kind *kind, const char *image, const char *path,
                                const uint8_t *bytes, size_t size)
 {
-    char name[128];
-    FILE *file;
-
-    snprintf(name, sizeof name, "%s/expected", volume->folder);
-    file = fopen(name, "w");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, size, file), size);
-    fclose(file);
+    assert_true(test_volume_expect(volume, bytes, size));
     if (kind->driver == &ext_filesystem)
         assert_int_equal(test_volume_run(volume, kind->cat, path, image), 0);
     else
