@@ -502,6 +502,15 @@ static EFI_STATUS cut_file(EFI_FILE *file, UINT64 length)
     return EFI_ERROR(status) || size == length ? status : EFI_DEVICE_ERROR;
 }
 
+/* A file that is there; `path` gets its name. */
+static int open_for_change(const struct file_store *store, unsigned volume, char path[PATH_UNITS], EFI_FILE **file)
+{
+    int status = volume_path(store, volume, path);
+
+    return status ? status
+                  : firmware_error(file_open(&store->volume, path, EFI_FILE_MODE_READ | EFI_FILE_MODE_WRITE, file));
+}
+
 static int store_reopen_volume(struct stream_store *base, unsigned volume, uint64_t length, struct stream **stream,
                                struct error *error)
 {
@@ -509,10 +518,8 @@ static int store_reopen_volume(struct stream_store *base, unsigned volume, uint6
     char path[PATH_UNITS];
     EFI_FILE *file;
     UINT64 size = 0;
-    int status = volume_path(store, volume, path);
+    int status = open_for_change(store, volume, path, &file);
 
-    if (!status)
-        status = firmware_error(file_open(&store->volume, path, EFI_FILE_MODE_READ | EFI_FILE_MODE_WRITE, &file));
     if (status)
         return store_error(store, error, status, OPERATION_OPEN, path, "the file cannot be opened for writing");
     status = firmware_error(file_size(file, &size));
@@ -532,10 +539,8 @@ static int store_remove_volume(struct stream_store *base, unsigned volume, struc
     struct file_store *store = (struct file_store *)base;
     char path[PATH_UNITS];
     EFI_FILE *file;
-    int status = volume_path(store, volume, path);
+    int status = open_for_change(store, volume, path, &file);
 
-    if (!status)
-        status = firmware_error(file_open(&store->volume, path, EFI_FILE_MODE_READ | EFI_FILE_MODE_WRITE, &file));
     if (status)
         return store_error(store, error, status, OPERATION_OPEN, path, "the file cannot be opened");
     /* Delete closes, and only warns when it could not delete. */
