@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """USB disks that fail, hang, and are pulled out, with our own drivers: what is said, how soon, and that the same disk plugged in again works."""
 
+import contextlib
 import re
 import subprocess
 import time
@@ -173,6 +174,20 @@ def pulled_capture(m, kind, disk):
     m.plug_in_again(disk, kind, "DISK")
 
 
+@contextlib.contextmanager
+def pc_with_pulled_disk(kind, volume):
+    """Its capture onto the USB disk's volume has been cut off, and the disk is plugged in again."""
+    with Machine(screen=True, processors=2) as m:
+        source = filled_disk(m, "source", BIG)
+        home = Partitions(m, "home", 512).format(1, volume, "HOME")
+        m.add_stick()
+        m.add_nvme(source, "SOURCE")
+        disk = add_usb(m, kind, home.path, "DISK")
+        m.start()
+        pulled_capture(m, kind, disk)
+        yield m, source, home
+
+
 def check_went_on(m, home, volume, source):
     assert "are there already and are not written again" in m.log() and "Verified: read back" in m.log(), m.log()[-2000:]
     partition = home.extract(1)
@@ -183,14 +198,7 @@ def check_went_on(m, home, volume, source):
 def check_goes_on(volume):
     """In the same run, with nobody else looking at the volume."""
     for kind in PULLED:
-        with Machine(screen=True, processors=2) as m:
-            source = filled_disk(m, "source", BIG)
-            home = Partitions(m, "home", 512).format(1, volume, "HOME")
-            m.add_stick()
-            m.add_nvme(source, "SOURCE")
-            disk = add_usb(m, kind, home.path, "DISK")
-            m.start()
-            pulled_capture(m, kind, disk)
+        with pc_with_pulled_disk(kind, volume) as (m, source, home):
             again(m, "capture nvme:SOURCE HOME:/a.eid --continue")
             leave(m)
             check_went_on(m, home, volume, source)
@@ -209,14 +217,7 @@ def test_a_capture_goes_on_on_exfat():
 def check_goes_on_when_checked(volume, *checker):
     """What we write ourselves is marked as not clean: its checker has to look at it between the two."""
     for kind in PULLED:
-        with Machine(screen=True, processors=2) as m:
-            source = filled_disk(m, "source", BIG)
-            home = Partitions(m, "home", 512).format(1, volume, "HOME")
-            m.add_stick()
-            m.add_nvme(source, "SOURCE")
-            disk = add_usb(m, kind, home.path, "DISK")
-            m.start()
-            pulled_capture(m, kind, disk)
+        with pc_with_pulled_disk(kind, volume) as (m, source, home):
             again(m, "capture nvme:SOURCE HOME:/a.eid --continue", code="3")
             leave(m)
             partition = home.extract(1)
