@@ -44,15 +44,22 @@ static void dispatch_event(struct xhci *xhci, const struct xhci_trb *event)
     }
 }
 
+/* 4.9.4: the controller may use the places before this one again. */
 static void events_acknowledge(struct xhci *xhci)
 {
     uint64_t position = xhci->event_memory.address + (uint64_t)xhci->event_next * sizeof(struct xhci_trb);
 
-    xhci->event_unread = 0;
     register_write64(&xhci->registers, xhci->runtime + XHCI_INTERRUPTER(0) + XHCI_ERDP, position | XHCI_ERDP_BUSY);
 }
 
-/* One round at most: a controller that invents events must not keep us here. */
+/*
+ * One round at most: a controller that invents events must not keep us here.
+ *
+ * Each event is acknowledged before anything is done about it, although once for all of them would do. QEMU's controller looks at
+ * the transfer ring once more after it has told of a transfer, from a thread of its own: a status that a disk is asked for in
+ * that moment reaches its usb-storage before that has ended the read, and is never answered. A register is written when QEMU has
+ * finished with the event, not earlier. For real controllers it is one posted write per transfer.
+ */
 static bool events_take(struct xhci *xhci)
 {
     unsigned taken = 0;
@@ -69,12 +76,9 @@ static bool events_take(struct xhci *xhci)
             xhci->event_next = 0;
             xhci->event_cycle ^= XHCI_TRB_CYCLE;
         }
-        dispatch_event(xhci, &event);
-        if (++xhci->event_unread >= xhci->event_count / 2 && !xhci->dead)
-            events_acknowledge(xhci);
-    }
-    if (xhci->event_unread && !xhci->dead)
         events_acknowledge(xhci);
+        dispatch_event(xhci, &event);
+    }
     return taken > 0;
 }
 

@@ -205,7 +205,7 @@ struct xhci {
     uint64_t abort_deadline, abort_check;
 
     const volatile struct xhci_trb *events;
-    unsigned event_count, event_next, event_unread; /* unread: by the controller: taken, ERDP not moved */
+    unsigned event_count, event_next;
     uint32_t event_cycle;
     unsigned strange_events;
 
