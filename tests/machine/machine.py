@@ -332,13 +332,13 @@ class Machine:
             self._qmp = Qmp(os.path.join(self.sockets, "qmp"))
         return self._qmp.command(command, **arguments)
 
-    def wait_event(self, name, timeout=10):
-        """Waits for an event of QEMU, for instance DEVICE_DELETED."""
+    def wait_event(self, name, timeout=60, **data):
+        """Waits for an event of QEMU with these data: wait_event("DEVICE_DELETED", device="usb0")."""
         end = time.monotonic() + timeout
         while True:
             self.qmp("query-status")  # also collects events
             for event in self._qmp.events:
-                if event["event"] == name:
+                if event["event"] == name and data.items() <= event.get("data", {}).items():
                     self._qmp.events.remove(event)
                     return event
             if time.monotonic() > end:
@@ -395,7 +395,7 @@ class Machine:
     def unplug(self, device):
         """Takes a USB device away at once."""
         self.qmp("device_del", id=device)
-        self.wait_event("DEVICE_DELETED")
+        self.wait_event("DEVICE_DELETED", device=device)
 
     def set_throttle(self, device, **limits):
         """Changes the limits of a disk added with throttle=...: set_throttle(id, iops_total=1). Not named: no limit."""

@@ -17,7 +17,6 @@ import importlib
 import inspect
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -143,17 +142,6 @@ def run_job(module_name, job, names, timeout):
     return {"%s.%s" % (module_name, name): (*row, printed) for name, row in rows.items()}
 
 
-def run_job_twice(module_name, job, names, timeout, pattern):
-    """A failure that bears the mark `pattern` of a defect which is known and not yet found gets a second try. The first one is shown all the
-    same: nobody may forget it."""
-    rows = run_job(module_name, job, names, timeout)
-    texts = ["%s%s" % (printed, text) for state, text, _, printed in rows.values() if state == "FAILED"]
-    if not pattern or not texts or not all(re.search(pattern, text) for text in texts):
-        return rows
-    print("AGAIN   %s.%s, for /%s/; its first try:\n    %s" % (module_name, job, pattern, texts[0].rstrip().replace("\n", "\n    ")), flush=True)
-    return run_job(module_name, job, names, timeout)
-
-
 def main():
     parser = argparse.ArgumentParser(description="Runs the machine tests.")
     parser.add_argument("--results", help="writes 'PASSED FAILED' into this file")
@@ -174,11 +162,11 @@ def main():
         for job, names in find_jobs(module):
             full = ["%s.%s" % (module_name, name) for name in names]
             if not options.names or any(wanted in name for wanted in options.names for name in full):
-                jobs.append((module_name, job, names, getattr(module, "TIMEOUT", DEFAULT_TIMEOUT), getattr(module, "SECOND_TRY", None)))
+                jobs.append((module_name, job, names, getattr(module, "TIMEOUT", DEFAULT_TIMEOUT)))
                 if job in getattr(module, "ALONE", ()):
                     alone.add((module_name, job))
     if options.list:
-        for module_name, _, names, *_ in jobs:
+        for module_name, _, names, _ in jobs:
             print("\n".join("%s.%s" % (module_name, name) for name in names))
         return 0
 
@@ -186,7 +174,7 @@ def main():
         """What the jobs give as they end: first those that run side by side, then those that compare speeds."""
         for together, workers in ((False, options.j), (True, 1)):
             with concurrent.futures.ThreadPoolExecutor(max_workers=workers) as pool:
-                chosen = [pool.submit(run_job_twice, *job) for job in jobs if (job[:2] in alone) == together]
+                chosen = [pool.submit(run_job, *job) for job in jobs if (job[:2] in alone) == together]
                 yield from (done.result() for done in concurrent.futures.as_completed(chosen))
 
     for rows in outcomes():
