@@ -6,8 +6,9 @@
  *
  * A call may come from inside anything, at raised TPL: from a file write that a stream's poll makes, from
  * the firmware's own events. It submits a request of its own slots, polls that one device (a USB disk's
- * controller too) until the request has ended, and dispatches nothing. Events do not come while core/block.c or core/loop.c have their queues
- * open (hold_events in core/platform.h).
+ * controller too) until the request has ended, and dispatches nothing; what a USB disk needs to be brought back meanwhile is done
+ * here as well (block_run_inside()). Events do not come while core/block.c or core/loop.c have their queues open (hold_events in
+ * core/platform.h).
  */
 #include <stdio.h>
 #include <string.h>
@@ -47,6 +48,8 @@ struct published {
     struct block_device *device;
     EFI_HANDLE handle;
     struct publish_slot slots[PUBLISH_SLOTS];
+    struct pollable everything;   /* what a request of ours needs polled */
+    struct block_device *running; /* whose requests they are */
     struct published_path path;
 };
 
@@ -74,35 +77,25 @@ static EFI_STATUS status_of(int result)
 }
 
 /* A disk's completions come from its own poll, a USB disk's from its controller's too. */
-static void reap(struct published *published)
+static bool reap(struct pollable *pollable)
 {
-    struct block_device *device = published->device;
+    struct published *published =
+        (struct published *)(void *)((char *)pollable - offsetof(struct published, everything));
+    struct block_device *device = published->running;
 
     if (device->bus == BUS_USB)
         usb_poll(published->set);
     device->pollable.poll(&device->pollable);
     processor_pause();
+    return true;
 }
 
-/* Submits and reaps until the request has ended; block.c keeps its deadline. */
-static int run_request(struct published *published, struct block_request *request)
+/* The disk may go meanwhile: published->device is NULL then, and its memory stays until fibers run again. */
+static int run_request(struct published *published, struct block_device *device, struct block_request *request)
 {
-    struct block_device *device = published->device;
-    struct platform *platform = device->loop->platform;
-    uint64_t deadline = deadline_after(platform, SUBMIT_PATIENCE);
-    int status;
-
-    request->done = NULL;
-    while ((status = block_submit(device, request)) == -ERROR_FULL) {
-        if (platform_now(platform) > deadline)
-            return -ERROR_TIMEOUT;
-        reap(published);
-    }
-    if (status)
-        return status;
-    while (!*(volatile bool *)&request->ended)
-        reap(published);
-    return request->status;
+    published->everything.poll = reap;
+    published->running = device;
+    return block_run_inside(device, request, &published->everything, SUBMIT_PATIENCE);
 }
 
 static struct publish_slot *take_slot(struct published *published)
@@ -137,7 +130,7 @@ static int transfer(struct published *published, struct publish_slot *slot, enum
         request->buffer = &slot->bounce;
         if (operation == BLOCK_WRITE)
             memcpy(slot->bounce.data, data, piece);
-        status = run_request(published, request);
+        status = run_request(published, device, request);
         if (!status && operation == BLOCK_READ)
             memcpy(data, slot->bounce.data, piece);
         lba += request->count;
@@ -151,7 +144,7 @@ static int flush(struct published *published, struct publish_slot *slot)
 {
     memset(&slot->request, 0, sizeof(slot->request));
     slot->request.operation = BLOCK_FLUSH;
-    return run_request(published, &slot->request);
+    return run_request(published, published->device, &slot->request);
 }
 
 /* The core's own holds nest in this one, so they leave the caller's level alone. */

@@ -371,6 +371,41 @@ static bool block_poll(struct pollable *pollable)
     return happened;
 }
 
+/* --- calls from outside --- */
+
+static void reap_inside(struct block_device *device, struct pollable *inside)
+{
+    struct loop *loop = device->loop;
+    struct pollable *outer = loop->inside;
+
+    inside->poll(inside);
+    if (!device->ops->serve_inside || device->dead)
+        return;
+    loop->inside = inside;
+    device->ops->serve_inside(device);
+    loop->inside = outer;
+}
+
+int block_run_inside(struct block_device *device, struct block_request *request, struct pollable *inside,
+                     uint64_t patience)
+{
+    struct platform *platform = device->loop->platform;
+    uint64_t deadline = deadline_after(platform, patience);
+    int status;
+
+    request->done = NULL;
+    while ((status = block_submit(device, request)) == -ERROR_FULL) {
+        if (platform_now(platform) > deadline)
+            return -ERROR_TIMEOUT;
+        reap_inside(device, inside);
+    }
+    if (status)
+        return status;
+    while (!*(volatile bool *)&request->ended)
+        reap_inside(device, inside);
+    return request->status;
+}
+
 /* --- life --- */
 
 static bool power_of_two(uint64_t value)

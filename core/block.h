@@ -74,6 +74,11 @@ struct block_device_ops {
     void (*reset)(struct block_device *device);
     void (*shutdown)(struct block_device *device); /* also frees the implementer's memory */
     void (*abandon)(struct block_device *device);  /* no DMA from here on */
+    /*
+     * In a call that came in from outside, where no fiber runs: the work that the driver has asked its own fiber for, where it can be
+     * done on this stack. May wait (loop->inside). NULL: there is none.
+     */
+    void (*serve_inside)(struct block_device *device);
     bool poll_blocks; /* poll() makes calls that take long: the platform's events go on meanwhile */
 };
 
@@ -156,6 +161,13 @@ void block_device_die(struct block_device *device);
 
 /* Submits (running the loop while full) and waits. For probing, tables and libraries on fibers, not for bulk data. */
 int block_run(struct block_device *device, struct block_request *request, struct error *error);
+/*
+ * Runs a request in a call that came in from outside (a published disk), on whatever stack and in the middle of whatever step: polls
+ * `inside`, which polls the device, until the request has ended; nothing else moves. request->done is NULL. 0 or a negative code;
+ * -ERROR_TIMEOUT also when the device took no request for so many nanoseconds.
+ */
+int block_run_inside(struct block_device *device, struct block_request *request, struct pollable *inside,
+                     uint64_t patience);
 /*
  * Reads or writes any byte range through a bounce buffer; splits as the device wants; reads and rewrites partial blocks.
  * Waits (see loop_wait). Errors name device and block.

@@ -146,12 +146,27 @@ bool loop_step(struct loop *loop)
     return happened;
 }
 
+/* Time is looked at before the condition: what came true in time counts. */
+static bool wait_inside(struct loop *loop, bool (*done)(void *context), void *context, uint64_t deadline)
+{
+    for (;;) {
+        bool late = platform_now(loop->platform) >= deadline;
+        loop->inside->poll(loop->inside);
+        if (done(context))
+            return true;
+        if (late)
+            return false;
+    }
+}
+
 bool loop_wait(struct loop *loop, bool (*done)(void *context), void *context, uint64_t deadline)
 {
     struct platform *platform = loop->platform;
 
     if (done(context))
         return true;
+    if (loop->inside)
+        return wait_inside(loop, done, context, deadline);
     if (fiber_current())
         return fiber_wait(done, context, deadline);
 

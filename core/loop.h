@@ -42,6 +42,11 @@ struct loop {
      */
     bool (*idle)(void *context);
     void *idle_context;
+    /*
+     * Set while a call that came in from outside (a published disk) waits for something, on whatever stack and in the middle of
+     * whatever step: then waiting is polling this one pollable, and nothing else moves. NULL: no such call.
+     */
+    struct pollable *inside;
 };
 
 void loop_init(struct loop *loop, struct platform *platform);
@@ -63,7 +68,8 @@ bool loop_poll(struct loop *loop);
 /*
  * Runs until done(context) is true; returns true, or false at the deadline (UINT64_MAX: none). On a fiber it yields to the loop,
  * elsewhere it steps the loop itself, calls idle, and lets the platform wait when there is nothing to do. Inside another step
- * (from a completion callback) it only polls, so `done` must not depend on a callback there.
+ * (from a completion callback) it only polls, so `done` must not depend on a callback there. In a call from outside it polls
+ * loop->inside.
  */
 bool loop_wait(struct loop *loop, bool (*done)(void *context), void *context, uint64_t deadline);
 /* The same for a flag that a completion callback sets. */

@@ -62,7 +62,10 @@ struct scsi_transport {
      * the device's fiber with usb_attention(), and submit() answers -ERROR_FULL until service() is through.
      */
     void (*recover)(struct scsi_transport *transport);
-    /* On the device's fiber, may wait: the recovery, and whatever else wants_service was set for; clears it. */
+    /*
+     * On the device's fiber, or in a call from outside while that fiber rests; may wait: the recovery, and whatever else
+     * wants_service was set for; clears it.
+     */
     void (*service)(struct scsi_transport *transport);
     /* No DMA from here on, all commands end with -ERROR_GONE, dead: block_device_ops.abandon(). Never waits. */
     void (*abandon)(struct scsi_transport *transport);
@@ -79,6 +82,11 @@ struct scsi_transport {
 
 /* On the device's fiber: loop_wait(), with the transport's service when it is wanted meanwhile. */
 bool scsi_wait(struct scsi_transport *transport, bool (*done)(void *context), void *context, uint64_t deadline);
+/*
+ * In a call from outside: the transport's service, when it is wanted and the device's fiber is in the middle of nothing. That fiber hears
+ * of it again when it runs, and finds it done.
+ */
+void scsi_serve_inside(struct scsi_transport *transport);
 /*
  * On the device's fiber: sends a command (its done and context are used here) and waits until it has ended, with recovery at
  * the deadline, `timeout` nanoseconds from now. 0, or command->status: -ERROR_TIMEOUT, -ERROR_GONE, ...

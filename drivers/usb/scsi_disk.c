@@ -554,6 +554,11 @@ static void disk_free(struct scsi_disk *disk)
     platform_release(platform, disk);
 }
 
+static void disk_serve_inside(struct block_device *device)
+{
+    scsi_serve_inside(disk_of(device)->transport);
+}
+
 static void disk_shutdown(struct block_device *device)
 {
     disk_free(disk_of(device));
@@ -565,6 +570,7 @@ static const struct block_device_ops disk_ops = {
     .reset = disk_reset,
     .shutdown = disk_shutdown,
     .abandon = disk_abandon,
+    .serve_inside = disk_serve_inside,
 };
 
 static int make_slots(struct scsi_disk *disk)

@@ -33,6 +33,12 @@ bool scsi_wait(struct scsi_transport *transport, bool (*done)(void *context), vo
     return true;
 }
 
+void scsi_serve_inside(struct scsi_transport *transport)
+{
+    if (transport->wants_service && transport->device && transport->device->resting)
+        transport->service(transport);
+}
+
 struct run {
     struct scsi_transport *transport;
     struct scsi_command *command;

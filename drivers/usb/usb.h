@@ -11,7 +11,8 @@
  *   may submit transfers and end block requests (block_complete()), but never waits and never dispatches.
  * - What waits (enumeration, control requests, recovery) runs on a fiber: each device has one for its life (usb_device.c),
  *   each host has one for its root hub. Functions that wait say so. While a call of the firmware is being served inside
- *   another, fibers rest, and what needs them meets its deadline.
+ *   another, fibers rest; the transport of the disk that the call is about is brought back on the caller's stack (serve_inside
+ *   in core/block.h), and whatever else needs a fiber meets its deadline.
  *
  * Main processor only. Follows the Universal Serial Bus Specification 2.0 (chapters 9 and 11) and 3.2 (chapters 9 and 10).
  */
@@ -164,6 +165,7 @@ struct usb_device {
     struct fiber *fiber;          /* usb_device.c: the device's life */
     bool unplugged;               /* the port says so; seen by whoever waits */
     bool attention;               /* a driver wants its service() to be called on the fiber */
+    bool resting;                 /* its fiber waits for work, in the middle of nothing */
     bool starting;                /* being enumerated, or a driver being attached: a stop of the bus ends requests */
     bool at_host;                 /* between device_open and device_close */
     bool addressing;              /* it is for this one that bus->addressing is set */

@@ -68,10 +68,13 @@ static void device_main(void *context)
     device->starting = false;
     bus->settled_at = platform_now(bus->platform);
     while (!status && !usb_device_leaving(device)) {
-        if (device->attention)
+        if (device->attention) {
             device_service(device);
-        else
-            loop_wait(bus->loop, device_has_work, device, UINT64_MAX);
+            continue;
+        }
+        device->resting = true;
+        loop_wait(bus->loop, device_has_work, device, UINT64_MAX);
+        device->resting = false;
     }
     usb_device_take_apart(device);
 }
