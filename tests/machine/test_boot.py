@@ -253,5 +253,5 @@ def test_usb_disk_comes_and_goes():
         m.wait_for(r"^eidolon> ")
         m.unplug(disk)
         list_until(m, ["usb:STICK"])
-        m.qmp("device_add", driver="usb-storage", id="again", bus="xhci.0", serial="COMING", drive="disk-" + disk)
+        m.plug_in_again(disk, "usb-storage", "COMING")
         list_until(m, ["usb:STICK", "usb:COMING"])
