@@ -74,13 +74,11 @@ static bool start_card(struct pci_device *device, void *context)
     return true;
 }
 
+/* All cards, whichever the firmware has started for itself: a rule must see the same addresses on each boot. */
 unsigned machine_network_addresses(struct machine *machine, char (*macs)[MAC_TEXT], unsigned most)
 {
     struct firmware *firmware = machine->firmware;
-    unsigned count = find_addresses(firmware, macs, most);
 
-    if (count)
-        return count;
     firmware_pci_enumerate(machine->platform, start_card, firmware);
     return find_addresses(firmware, macs, most);
 }

@@ -197,6 +197,7 @@ void block_device_let_go(struct block_device *device);
 /* All disks known to this run, in order of discovery. The mains register; slices do not. */
 struct block_registry {
     struct block_device *first, **last;
+    unsigned unknown; /* disks that are there and could not be opened, when they were last looked for */
     /* A disk has just been taken out: whoever has made something of it forgets it. On any fiber; must not wait. NULL: nobody. */
     void (*removed)(struct block_registry *registry, struct block_device *device);
     void *context; /* of removed() */

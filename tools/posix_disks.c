@@ -55,7 +55,14 @@ static const char *bus_of(struct block_device *device, const char *real_path)
         return "sata";
     }
     device->bus = BUS_OTHER;
-    return strstr(real_path, "/virtio") ? "virtio" : "disk";
+    if (strstr(real_path, "/virtio"))
+        return "virtio";
+    if (strstr(real_path, "/mmc"))
+        return "mmc";
+    /* SAS and RAID controllers, disks of virtual machines; not what hangs on a network or a cable: iSCSI, Fibre Channel, FireWire. */
+    bool is_remote = strstr(real_path, "/session") || strstr(real_path, "/rport-") || strstr(real_path, "/fw");
+    bool is_scsi = strstr(real_path, "/host") && (strstr(real_path, "/pci") || strstr(real_path, "/vmbus"));
+    return is_scsi && !is_remote ? "scsi" : "disk";
 }
 
 void posix_disk_describe(struct block_device *device, const struct stat *status)
@@ -85,8 +92,17 @@ void posix_disk_describe(struct block_device *device, const struct stat *status)
     device->rotational = text[0] == '1';
     posix_attribute(real_path, "removable", text, sizeof(text));
     device->removable = text[0] == '1';
-    if (!device->serial[0] || is_partition)
+    /* The kernel calls no card removable. An eMMC says "MMC". */
+    posix_attribute(real_path, "device/type", text, sizeof(text));
+    if (strcmp(bus, "mmc") == 0 && strcmp(text, "MMC") != 0)
+        device->removable = true;
+    if (is_partition)
         return;
+    if (!device->serial[0]) { /* "scsi:sda", the kernel's name: as stable as that is */
+        const char *slash = strrchr(real_path, '/');
+        snprintf(device->name, sizeof(device->name), "%s:%.60s", bus, slash ? slash + 1 : real_path);
+        return;
+    }
     char serial[BLOCK_TEXT_MAX];
     snprintf(serial, sizeof(serial), "%s", device->serial);
     block_name_text(serial);
@@ -115,7 +131,7 @@ unsigned posix_disk_of_partition(const struct stat *status, struct stat *disk)
 
 static bool is_disk(const char *name)
 {
-    static const char *const not_disks[] = {"ram", "zram", "dm-", "sr", "fd", "nbd"};
+    static const char *const not_disks[] = {"ram", "zram", "dm-", "sr", "fd", "nbd", "loop"};
     char folder[PATH_MAX], text[32];
 
     if (name[0] == '.')
@@ -144,6 +160,7 @@ int posix_disks_find(struct loop *loop, struct block_registry *registry, struct 
     if (count < 0)
         return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, "/sys/block", ERROR_NO_BLOCK,
                          "the system's list of disks cannot be read");
+    registry->unknown = 0;
     for (int i = 0; i < count; i++) {
         struct block_device *device;
         struct error problem = {0};
@@ -158,10 +175,12 @@ int posix_disks_find(struct loop *loop, struct block_registry *registry, struct 
         free(entries[i]);
         if (!wanted)
             continue;
-        if (posix_block_open(loop, path, false, &device, &problem) == 0)
+        if (posix_block_open(loop, path, false, &device, &problem) == 0) {
             block_registry_add(registry, device);
-        else
-            platform_log(loop->platform, LOG_WARNING, "%s cannot be opened: %s", path, problem.detail);
+            continue;
+        }
+        registry->unknown++;
+        platform_log(loop->platform, LOG_WARNING, "%s cannot be opened: %s", path, problem.detail);
     }
     free(entries);
     return 0;

@@ -10,9 +10,11 @@
 
 #include "tools/posix.h"
 #include "ui/machine_facts.h"
+#include "ui/smbios.h"
 
 #define DMI "/sys/class/dmi/id"
 #define NETWORK "/sys/class/net"
+#define DMI_LIMIT (256u * 1024)
 
 bool posix_system_text(const char *what, char *value, size_t size)
 {
@@ -50,10 +52,21 @@ static void find_addresses(struct machine_facts *facts)
     free(entries);
 }
 
+/* What is plugged in, as the stick sees it: the kernel tells only of what it has left for programs. Root may read the table. */
+static uint64_t find_memory(void)
+{
+    FILE *file = fopen("/sys/firmware/dmi/tables/DMI", "r");
+    uint8_t *table = file ? malloc(DMI_LIMIT) : NULL;
+    uint64_t memory = table ? smbios_memory(table, fread(table, 1, DMI_LIMIT, file)) : 0;
+
+    free(table);
+    if (file)
+        fclose(file);
+    return memory;
+}
+
 void posix_machine_facts(struct machine_facts *facts)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-
     posix_system_text("vendor", facts->vendor, sizeof(facts->vendor));
     posix_system_text("model", facts->model, sizeof(facts->model));
     posix_system_text("serial", facts->serial, sizeof(facts->serial));
@@ -61,8 +74,7 @@ void posix_machine_facts(struct machine_facts *facts)
     posix_system_text("board", facts->board, sizeof(facts->board));
     posix_system_text("firmware", facts->firmware, sizeof(facts->firmware));
     posix_system_text("uuid", facts->uuid, sizeof(facts->uuid));
-    if (pages > 0 && page > 0)
-        facts->memory = (uint64_t)pages * (uint64_t)page;
+    facts->memory = find_memory();
     find_addresses(facts);
 }
 

@@ -44,6 +44,9 @@ bool job_pattern_matches(const char *pattern, const char *text)
 
 bool job_pattern_list_matches(const char *list, const char *text)
 {
+    /* "Micro-Star International Co., Ltd." has a comma of its own. */
+    if (*list && job_pattern_matches(list, text))
+        return true;
     while (*list) {
         list += strspn(list, " \t,");
         const char *end = list + strcspn(list, ","), *next = end;
@@ -86,7 +89,7 @@ static bool any_matches(const struct job_condition *condition, const struct mach
     return found;
 }
 
-static bool condition_holds(const struct job_condition *condition, const struct machine_facts *facts, char *reason)
+static enum job_match judge(const struct job_condition *condition, const struct machine_facts *facts, char *reason)
 {
     const char *name = job_fact_name(condition->fact), *value;
     char size[SIZE_TEXT_MAX];
@@ -109,19 +112,28 @@ static bool condition_holds(const struct job_condition *condition, const struct 
         snprintf(reason, JOB_REASON_MAX, "the %s of this machine is not known, so nothing matches it", name);
     else if (!holds)
         snprintf(reason, JOB_REASON_MAX, "%s: %.60s does not match %.80s", name, value, condition->text);
-    return holds;
+    return holds ? JOB_MATCHES : count ? JOB_DIFFERS : JOB_UNKNOWN;
 }
 
-bool job_rule_matches(const struct job_rule *rule, const struct machine_facts *facts, char reason[JOB_REASON_MAX])
+enum job_match job_rule_matches(const struct job_rule *rule, const struct machine_facts *facts,
+                                char reason[JOB_REASON_MAX])
 {
-    for (unsigned i = 0; i < rule->condition_count; i++)
-        if (!condition_holds(&rule->conditions[i], facts, reason))
-            return false;
-    if (rule->condition_count)
-        snprintf(reason, JOB_REASON_MAX, "all that it asks for holds");
-    else
-        snprintf(reason, JOB_REASON_MAX, "it has no conditions: every machine");
-    return true;
+    enum job_match result = JOB_MATCHES;
+
+    for (unsigned i = 0; i < rule->condition_count; i++) {
+        char text[JOB_REASON_MAX] = "";
+        enum job_match match = judge(&rule->conditions[i], facts, text);
+        if (match == JOB_MATCHES || (match == JOB_UNKNOWN && result == JOB_UNKNOWN))
+            continue;
+        memcpy(reason, text, JOB_REASON_MAX);
+        result = match;
+        if (match == JOB_DIFFERS)
+            return result;
+    }
+    if (result == JOB_MATCHES)
+        snprintf(reason, JOB_REASON_MAX,
+                 rule->condition_count ? "all that it asks for holds" : "it has no conditions: every machine");
+    return result;
 }
 
 /* --- the disk --- */
@@ -157,6 +169,11 @@ int job_choose_disk(const struct job_rule *rule, const struct machine_facts *fac
     unsigned equals = 0;
 
     *disk = NULL;
+    /* One that is left out might be the second that fits, or the biggest. */
+    if (facts->unknown_disks && rule->choice != CHOOSE_SERIAL && rule->choice != CHOOSE_MODEL)
+        return error_set(error, ERROR_AMBIGUOUS, OPERATION_OPEN, "", ERROR_NO_BLOCK,
+                         "%u disks of this machine cannot be opened, so which is \"%.40s\" is not known",
+                         facts->unknown_disks, rule->disk_text);
     for (unsigned i = 0; i < facts->disk_count; i++)
         if (disk_fits(rule, &facts->disks[i], image_disk) && is_better(rule, &facts->disks[i], *disk))
             *disk = &facts->disks[i];
@@ -217,14 +234,26 @@ int job_image_name(const char *text, const struct machine_facts *facts, const st
 int job_decide_rule(const struct job_rules *rules, const struct machine_facts *facts, const struct job_clock *clock,
                     struct job_decision *decision, struct error *error)
 {
+    const struct job_rule *spared = NULL; /* it may be this machine that is to be left alone */
+
     memset(decision, 0, sizeof(*decision));
     for (unsigned i = 0; i < rules->rule_count && !decision->rule; i++) {
+        const struct job_rule *rule = &rules->rules[i];
         decision->reason_count++;
-        if (job_rule_matches(&rules->rules[i], facts, decision->reasons[i]))
-            decision->rule = &rules->rules[i];
+        enum job_match match = job_rule_matches(rule, facts, decision->reasons[i]);
+        if (match == JOB_MATCHES)
+            decision->rule = rule;
+        else if (match == JOB_UNKNOWN && rule->action == ACTION_NOTHING && !spared)
+            spared = rule;
     }
     if (!decision->rule)
         return 0;
+    if (spared && decision->rule->action == ACTION_RESTORE)
+        return error_set(
+            error, ERROR_REFUSED, OPERATION_NONE, "", ERROR_NO_BLOCK,
+            "rule \"%.60s\" may be meant to leave this machine alone: what it asks for is not known here, and rule "
+            "\"%.60s\" would erase",
+            spared->name, decision->rule->name);
     return job_image_name(decision->rule->image, facts, clock, decision->image, sizeof(decision->image), error);
 }
 

@@ -14,13 +14,18 @@
 
 /*
  * A pattern: * stands for any characters, ? for one; letter case does not count. job_pattern_list_matches(): any of several with commas
- * between, blanks around them cut off.
+ * between, blanks around them cut off; or all of it as one pattern, for names that have commas.
  */
 bool job_pattern_matches(const char *pattern, const char *text);
 bool job_pattern_list_matches(const char *list, const char *text);
 
-/* Do all conditions hold? `reason` says why, or which one does not. A fact that is not known never fits, and the reason says so. */
-bool job_rule_matches(const struct job_rule *rule, const struct machine_facts *facts, char reason[JOB_REASON_MAX]);
+/*
+ * Do all conditions hold? `reason` says why, or which one does not. JOB_UNKNOWN: none is known not to, but this machine does not say
+ * what one of them asks for.
+ */
+enum job_match { JOB_DIFFERS, JOB_UNKNOWN, JOB_MATCHES };
+enum job_match job_rule_matches(const struct job_rule *rule, const struct machine_facts *facts,
+                                char reason[JOB_REASON_MAX]);
 
 /*
  * The disk that a rule means. image_disk: the name of the disk that holds the image ("" none known), which no rule but one by serial

@@ -295,7 +295,7 @@ static int mark_path(const struct job_run *run, char path[PATH_MAX_BYTES], struc
     bool known = *facts->serial || *facts->uuid;
     blake3_hasher hasher;
     uint8_t hash[8];
-    char name[8 + 2 * sizeof(hash)] = "done-";
+    char name[8 + 2 * sizeof(hash)] = "done-", image[COMMAND_LINE_MAX];
 
     if (!known && !facts->mac_count && !(disk && *disk->serial))
         return error_set(
@@ -310,6 +310,13 @@ static int mark_path(const struct job_run *run, char path[PATH_MAX_BYTES], struc
     if (!known)
         hash_text(&hasher, facts->macs[0]);
     hash_text(&hasher, disk ? disk->name : "");
+    /* The day belongs to it: "{date}" is a wish for one image a day. The time does not, which is another one on each boot. */
+    struct job_clock day = run->begun;
+    snprintf(day.time, sizeof(day.time), "0");
+    int status = job_image_name(run->decision->rule->image, facts, &day, image, sizeof(image), error);
+    if (status)
+        return status;
+    hash_text(&hasher, image);
     blake3_hasher_finalize(&hasher, hash, sizeof(hash));
     for (size_t i = 0; i < sizeof(hash); i++)
         snprintf(name + 5 + 2 * i, 3, "%02x", hash[i]);

@@ -61,6 +61,20 @@ static void print_time(struct output *output, const char *what, const struct job
                      clock->time + 4);
 }
 
+static bool has_losses(const struct session_record *record)
+{
+    return record->unreadable_bytes || record->damaged_bytes;
+}
+
+/* All zeroes: the job did not come so far, or some of the image was damaged. */
+static bool root_is_known(const struct session_record *record)
+{
+    for (size_t i = 0; i < IMAGE_HASH_SIZE; i++)
+        if (record->root[i])
+            return true;
+    return false;
+}
+
 static void print_outcome(struct output *output, const struct job_run *run)
 {
     const struct session_record *record = &run->record;
@@ -74,18 +88,22 @@ static void print_outcome(struct output *output, const struct job_run *run)
         output_print(output, "Image:     %s\n", run->decision->image);
     if (!record->ran)
         return;
-    output_print(output, "Root hash: ");
-    for (size_t i = 0; i < IMAGE_HASH_SIZE; i++)
-        output_print(output, "%02x", record->root[i]);
-    output_print(output, "\nRead:      %" PRIu64 " bytes\n", record->read_bytes);
+    if (root_is_known(record)) {
+        output_print(output, "Root hash: ");
+        for (size_t i = 0; i < IMAGE_HASH_SIZE; i++)
+            output_print(output, "%02x", record->root[i]);
+        output_print(output, "\n");
+    }
+    output_print(output, "Read:      %" PRIu64 " bytes\n", record->read_bytes);
     output_print(output, "Written:   %" PRIu64 " bytes\n", record->written_bytes);
     output_print(output, "Took:      %s", time_text(record->copy_nanoseconds, time));
     output_print(output, " and %s to read back\n", time_text(record->verify_nanoseconds, time));
     output_print(output, "Verified:  %s\n",
                  record->verified              ? "yes, read back, and it matched"
+                 : has_losses(record)          ? "NO, bytes were lost"
                  : run->code == EXIT_CODE_DONE ? "NO, written and not read back"
                                                : "NO");
-    if (record->unreadable_bytes || record->damaged_bytes)
+    if (has_losses(record))
         output_print(output,
                      "LOST:      %" PRIu64 " bytes could not be read, %" PRIu64 " bytes of the image were damaged\n",
                      record->unreadable_bytes, record->damaged_bytes);
@@ -163,7 +181,7 @@ static void json_outcome(struct json *json, const struct job_run *run)
     json_end_object(json);
     json_begin_object(json, "image");
     json_text(json, "name", run->decision->image);
-    if (record->ran)
+    if (record->ran && root_is_known(record))
         json_bytes(json, "root", record->root, IMAGE_HASH_SIZE);
     json_number(json, "stored_bytes", record->stored_bytes);
     json_end_object(json);

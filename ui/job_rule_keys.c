@@ -5,6 +5,7 @@
 
 #include "ui/command.h"
 #include "ui/job_rules_internal.h"
+#include "ui/machine_facts.h"
 
 static const char *const fact_names[FACT_COUNT] = {"serial", "model", "vendor",     "board",  "asset tag",
                                                    "uuid",   "mac",   "disk model", "memory", "disk size"};
@@ -60,6 +61,9 @@ static bool read_number(const char *text, uint64_t least, uint64_t most, unsigne
 
 /* --- conditions --- */
 
+#define UUID_LENGTH 36u
+#define LEAST_SIZE (1u << 20) /* what is smaller has lost its letter: "200..600" for 200G..600G */
+
 /* "100G..600G", "..600G", "100G.." */
 static bool read_range(const char *text, struct job_condition *condition)
 {
@@ -75,7 +79,27 @@ static bool read_range(const char *text, struct job_condition *condition)
     condition->least = 0;
     condition->most = UINT64_MAX;
     return (*half || *high) && (!*half || command_parse_size(half, &condition->least)) &&
-           (!*high || command_parse_size(high, &condition->most)) && condition->least <= condition->most;
+           (!*high || command_parse_size(high, &condition->most)) && condition->least <= condition->most &&
+           (!condition->least || condition->least >= LEAST_SIZE) && condition->most >= LEAST_SIZE;
+}
+
+/*
+ * A pattern for what has one notation only must be able to match: "52-54-00-12-34-56" and "{4C4C4544-...}", as other systems write them,
+ * never would, and the rule would be passed over in silence.
+ */
+static bool has_notation(const char *text, const char *digits, size_t length)
+{
+    while (true) {
+        text += strspn(text, " \t");
+        size_t size = strcspn(text, ",");
+        while (size && (text[size - 1] == ' ' || text[size - 1] == '\t'))
+            size--;
+        if (strspn(text, digits) < size || (!memchr(text, '*', size) && size != length))
+            return false;
+        text += strcspn(text, ",");
+        if (!*text++)
+            return true;
+    }
 }
 
 /* No empty pattern: a comma too many would be one that fits nothing, or everything. */
@@ -110,9 +134,16 @@ int job_take_condition(struct parser *parser, const struct ini_item *item, struc
     *condition = (struct job_condition){.fact = (enum job_fact)fact, .line = item->line};
     if (fact >= FACT_MEMORY) {
         if (!read_range(item->value, condition))
-            return ini_error(error, item->line, "'%s' is a range, such as 100G..600G, 100G.. or ..600G", item->key);
+            return ini_error(error, item->line, "'%s' is a range, such as 100G..600G, 100G.. or ..600G, of 1M at least",
+                             item->key);
     } else if (!is_pattern_list(item->value)) {
         return ini_error(error, item->line, "a pattern is empty; several have one comma between them");
+    } else if (fact == FACT_MAC && !has_notation(item->value, "0123456789abcdefABCDEF:*?", FACT_MAC_TEXT - 1)) {
+        return ini_error(error, item->line, "'%s' is like 52:54:00:12:34:56, or 52:54:00:* for all that begin so",
+                         item->key);
+    } else if (fact == FACT_UUID && !has_notation(item->value, "0123456789abcdefABCDEF-*?", UUID_LENGTH)) {
+        return ini_error(error, item->line, "'%s' is like 4c4c4544-0042-3510-8058-b4c04f4d4d32, without braces",
+                         item->key);
     }
     condition->text = job_keep(parser, item->value);
     rule->condition_count++;
@@ -141,7 +172,8 @@ static int take_image(struct parser *parser, const struct ini_item *item, struct
         char name[16];
         size_t length = strcspn(open + 1, "}");
         snprintf(name, sizeof(name), "%.*s", (int)(length < 15 ? length : 15), open + 1);
-        if (!open[length + 1] || find_word(name, names, sizeof(names) / sizeof(names[0])) < 0)
+        int known = find_word(name, names, sizeof(names) / sizeof(names[0]));
+        if (!open[length + 1] || known < 0 || strcmp(name, names[known]) != 0)
             return ini_error(error, item->line,
                              "{%s: there are {serial} {model} {vendor} {asset} {uuid} {mac} {date} {time}", name);
     }

@@ -45,9 +45,11 @@ static int check_options(const struct parser *parser, struct error *error)
         status = command_parse_line(&command, line, &problem);
     if (!status && command.argument_count != (*rule->disk_text ? 2 : 1))
         status = error_set(&problem, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK, "options begin with --");
-    return status ? ini_error(error, parser->seen[KEY_OPTIONS] ? parser->seen[KEY_OPTIONS] : rule->line, "%.120s",
-                              problem.detail)
-                  : 0;
+    if (status)
+        return ini_error(error, parser->seen[KEY_OPTIONS] ? parser->seen[KEY_OPTIONS] : rule->line, "%.120s",
+                         problem.detail);
+    parser->rule->continues = rule->action == ACTION_CAPTURE && command.options.resume;
+    return 0;
 }
 
 /* Keys that an action needs, and those that would have no meaning with it. */
@@ -77,6 +79,11 @@ static int check_keys(const struct parser *parser, struct error *error)
     if (rule->action == ACTION_RESTORE && !rule->erase)
         return ini_error(error, parser->seen[KEY_ERASE],
                          "a restore destroys what the disk holds, and needs erase = yes");
+    if (rule->again && rule->then == THEN_REBOOT)
+        return ini_error(
+            error, parser->seen[KEY_AGAIN],
+            "again = yes with then = reboot runs the rule for ever where the stick is booted first; then = poweroff, "
+            "wait or return do not");
     if (rule->partition && !*rule->disk_text)
         return ini_error(error, parser->seen[KEY_PARTITION], "partition goes with disk = ...");
     return 0;

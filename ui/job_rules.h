@@ -76,6 +76,7 @@ struct job_rule {
     const char *disk_pattern; /* CHOOSE_SERIAL, CHOOSE_MODEL */
     unsigned partition;       /* of the disk; 0: the whole */
     const char *options;      /* words of the command grammar, checked; "" */
+    bool continues;           /* by its options a capture may find its image there, to go on with */
     bool erase;               /* said: what the disk holds may be lost. Always true for ACTION_RESTORE */
     bool again;               /* may run where it has already succeeded */
     enum job_then then;

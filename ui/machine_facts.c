@@ -37,6 +37,24 @@ const char *machine_facts_text(const struct machine_facts *facts, const char *na
     return NULL;
 }
 
+/*
+ * One character over and over: "0", "------", "xxxx", "11111111"; a UUID's dashes apart. What people write on labels is shorter: the
+ * asset tags "7" and "22" are somebody's.
+ */
+static bool is_filler(const char *text)
+{
+    const char *first = text + strspn(text, "-");
+    size_t length = 0;
+
+    for (const char *at = first; *at; at++) {
+        if (*at != *first && *at != '-')
+            return false;
+        length += *at != '-';
+    }
+    size_t least = !*first || strchr("0._* ?", *first) ? 0 : strchr("fFxX", *first) ? 4 : 8;
+    return length >= least;
+}
+
 /* What makers leave where an identity should be: seen in the tables of many boards, whole batches of which say the same. */
 static bool is_stock_text(const char *text)
 {
@@ -73,12 +91,7 @@ static bool is_stock_text(const char *text)
     for (size_t i = 0; i < sizeof(stock) / sizeof(stock[0]); i++)
         if (strcasecmp(text, stock[i]) == 0)
             return true;
-    /* One character over and over: "00000000", "xxxx", "------". A UUID's dashes apart. */
-    const char *first = text + strspn(text, "-");
-    for (const char *at = first; *at; at++)
-        if (*at != *first && *at != '-')
-            return false;
-    return true;
+    return is_filler(text);
 }
 
 /* Drops what tells nothing, and brings the rest into one form. */
@@ -94,7 +107,7 @@ static void tidy(struct machine_facts *facts)
 
 bool fact_disk_is_internal(const struct fact_disk *disk)
 {
-    static const char *const buses[] = {"nvme", "sata", "virtio", "mmc", "firmware", "disk"};
+    static const char *const buses[] = {"nvme", "sata", "virtio", "mmc", "firmware", "scsi"};
 
     if (disk->removable || disk->is_boot_stick)
         return false;
@@ -144,6 +157,7 @@ int machine_facts_gather(struct session *session, struct machine_facts *facts, s
         return status;
     if (session->ops->machine_facts)
         session->ops->machine_facts(session, facts);
+    facts->unknown_disks = session->registry->unknown;
     for (struct block_device *device = session->registry->first; device; device = next) {
         /* One that is left out might be the second that fits. */
         if (facts->disk_count == FACT_DISKS_MAX)

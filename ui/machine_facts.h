@@ -47,6 +47,7 @@ struct machine_facts {
     uint64_t memory; /* bytes */
     unsigned mac_count;
     char macs[FACT_MACS_MAX][FACT_MAC_TEXT];
+    unsigned unknown_disks; /* that are there and could not be opened */
     unsigned disk_count;
     struct fact_disk disks[FACT_DISKS_MAX];
 };

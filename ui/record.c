@@ -36,7 +36,9 @@ void record_result(struct session *session, const struct plan *plan, const struc
     if (!record)
         return;
     record->ran = true;
-    record->verified = !result->status && (plan->kind == JOB_VERIFY || result->verification == VERIFIED_READ_BACK);
+    /* Zeroes that stand for what could not be read match what was written, and are not what was meant. */
+    record->verified = !result->status && !result->unreadable_bytes && !result->damaged_bytes &&
+                       (plan->kind == JOB_VERIFY || result->verification == VERIFIED_READ_BACK);
     memcpy(record->root, result->totals.root, sizeof(record->root));
     record->read_bytes = result->read_bytes;
     record->written_bytes = result->written_bytes;

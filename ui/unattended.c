@@ -61,6 +61,7 @@ static int find_image_disk(struct session *session, const struct job_decision *d
     unsigned partition;
 
     session_prepare(session, &command);
+    end.continues = decision->rule->continues;
     int status = command_split_partition(decision->image, image, sizeof(image), &partition, error);
     if (!status)
         status = session->ops->open_store(session, image, decision->rule->action == ACTION_CAPTURE, &end, error);
@@ -127,6 +128,35 @@ static void refuse(struct session *session, struct job_run *run, const struct er
         run->code = EXIT_CODE_OTHER;
 }
 
+/* Reports of a restore that lie on the disk that it writes to would be lost with the mark, or be written into what was restored. */
+static int check_report_place(struct session *session, const struct job_run *run, struct error *error)
+{
+    const struct fact_disk *disk = run->decision->disk;
+    struct job_end end = {0};
+    char path[COMMAND_LINE_MAX];
+
+    if (!disk || run->decision->rule->action != ACTION_RESTORE)
+        return 0;
+    report_path(run->rules->report, "place", ".txt", path, sizeof(path));
+    int status = session->ops->open_store(session, path, false, &end, error);
+    if (status)
+        return status;
+    bool same = end.store->disk && strcmp(end.store->disk->name, disk->name) == 0;
+    end.store->close(end.store);
+    return same ? error_set(error, ERROR_REFUSED, OPERATION_WRITE, run->rules->report, ERROR_NO_BLOCK,
+                            "the reports are to be kept on the disk that is erased; report = names a folder elsewhere")
+                : 0;
+}
+
+/*
+ * A mark says that it need not be done once more. What only reads may always be done again, unless the machine would reboot
+ * for ever.
+ */
+static bool is_marked(const struct job_rule *rule)
+{
+    return !rule->again && (rule->action != ACTION_VERIFY || rule->then == THEN_REBOOT);
+}
+
 /* All that can be known before anything is written. */
 static void check(struct session *session, struct job_run *run)
 {
@@ -139,7 +169,13 @@ static void check(struct session *session, struct job_run *run)
     }
     if (run->state != JOB_STATE_DECIDED)
         return;
-    if (!run->decision->rule->again && report_mark_find(session, run, &done, &error) != 0) {
+    if (check_report_place(session, run, &error) != 0) {
+        refuse(session, run, &error);
+        if (error.code != ERROR_REFUSED)
+            run->code = EXIT_CODE_NO_REPORT;
+        return;
+    }
+    if (is_marked(run->decision->rule) && report_mark_find(session, run, &done, &error) != 0) {
         refuse(session, run, &error);
         if (error.code != ERROR_UNSUPPORTED) /* the folder cannot be reached */
             run->code = EXIT_CODE_NO_REPORT;
@@ -212,7 +248,7 @@ static void carry_out(struct session *session, struct job_run *run)
     run->code = unattended_command(session, run, false);
     run->state = run->code == EXIT_CODE_DONE ? JOB_STATE_DONE : JOB_STATE_FAILED;
     /* Before the report, which may be what fails: a restore must not begin anew for want of a report. */
-    if (run->state == JOB_STATE_DONE && !run->decision->rule->again && report_mark_set(session, run, &error) != 0)
+    if (run->state == JOB_STATE_DONE && is_marked(run->decision->rule) && report_mark_set(session, run, &error) != 0)
         report_failed(session, run, &error);
 }
 
@@ -237,6 +273,9 @@ static enum job_file_end end_of(const struct job_run *run)
 
     if (run->state == JOB_STATE_ALREADY)
         return run->decision->rule->then == THEN_WAIT ? JOB_FILE_WAIT : JOB_FILE_RETURN;
+    /* Nothing is written down of a machine that is left alone: where the stick is booted first, each reboot would lead here again. */
+    if (run->state == JOB_STATE_NOTHING && run->decision->rule->then == THEN_REBOOT && run->code == EXIT_CODE_DONE)
+        return JOB_FILE_RETURN;
     if ((run->state != JOB_STATE_DONE && run->state != JOB_STATE_NOTHING) || run->code != EXIT_CODE_DONE)
         return JOB_FILE_WAIT;
     return ends[run->decision->rule->then];
@@ -286,16 +325,22 @@ enum exit_code unattended_run(struct session *session, const char *file_name, bo
 
     *end = JOB_FILE_WAIT;
     int status = unattended_open(session, file_name, text, size, &run, &error);
-    if (status) {
-        output_print(session->status, "job file %s:\n", file_name);
+    if (status == -ERROR_NO_MEMORY) {
         session_error(session, false, &error);
         unattended_close(session, &run);
         return exit_code_of(&error);
     }
     run.elsewhere = elsewhere;
     session->record = &run.record;
-    check(session, &run);
-    proceed(session, &run, view);
+    if (status) {
+        run.rules->report = ""; /* where it would go is not known either */
+        output_print(session->status, "job file %s:\n", file_name);
+        platform_log(session->loop->platform, LOG_ERROR, "job file %s is not understood: %s", file_name, error.detail);
+        refuse(session, &run, &error);
+    } else {
+        check(session, &run);
+        proceed(session, &run, view);
+    }
     session->record = outer;
     view->ended(view, &run);
     *end = end_of(&run);

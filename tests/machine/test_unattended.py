@@ -315,8 +315,10 @@ def test_rules_on_linux():
         assert data["state"] == "done" and data["verified"] and data["image"]["root"] in eidolon("info", image, "--json"), data
         eidolon("job", "run", rules, expect=11)
         write_at(image, 3 * MIB, b"damage")
-        with open(rules, "a") as file:
-            file.write("again = yes\n")
+        with open(rules) as file:
+            text = file.read()
+        with open(rules, "w") as file:
+            file.write(text.replace("then = reboot", "then = poweroff"))
         assert "Job file: failed, exit code 6" in eidolon("job", "run", rules, expect=6)
         failed = [name for name in os.listdir(reports) if name.endswith("-2.txt")]
         with open(os.path.join(reports, failed[0])) as file:

@@ -115,6 +115,13 @@ static void test_mistakes_name_their_line(void **state)
         {"[job]\n[rule \"a\"]\ndo=nothing\n[rule \"A\"]\n", 4, "line 2 already"},
         {"[job]\n[rule \"a\"]\n[rule \"b\"]\ndo=nothing\n", 2, "do = ..."},
         {"[job]\n[rule \"a\"]\ndo=clone\n", 3, "restore, capture"},
+        {"[job]\n[rule \"a\"]\nwhen mac=52-54-00-12-34-56\n", 3, "52:54:00"},
+        {"[job]\n[rule \"a\"]\nwhen mac=525400123456\n", 3, "52:54:00"},
+        {"[job]\n[rule \"a\"]\nwhen mac=52:54:00:*, 52:54\n", 3, "52:54:00"},
+        {"[job]\n[rule \"a\"]\nwhen uuid={4c4c4544-0042-3510-8058-b4c04f4d4d32}\n", 3, "braces"},
+        {"[job]\n[rule \"a\"]\nwhen disk size=200..600\n", 3, "range"},
+        {"[job]\n[rule \"a\"]\ndo=verify\nimage=x{Serial}\n", 4, "{serial}"},
+        {"[job]\n[rule \"a\"]\ndo=verify\nimage=x\nagain=yes\nthen=reboot\n", 5, "for ever"},
         {"[job]\n[rule \"a\"]\ndo=nothing\nimage=a.eid\n", 4, "no meaning"},
         {"[job]\n[rule \"a\"]\ndo=nothing\nagain=yes\n", 4, "no meaning"},
         {"[job]\n[rule \"a\"]\ndo=restore\ndisk=only nvme\nerase=yes\n", 2, "needs image"},
@@ -245,24 +252,24 @@ static void test_conditions(void **state)
 {
     static const struct {
         const char *condition;
-        bool matches;
+        enum job_match match;
         const char *reason;
     } table[] = {
-        {"serial=PC-2*", true, "all"},
-        {"serial=PC-3*", false, "serial: PC-21 does not match PC-3*"},
-        {"model=latitude*, optiplex 7?10", true, "all"},
-        {"vendor=Dell", false, "vendor"},
-        {"asset tag=*", false, "the asset tag of this machine is not known"},
-        {"board=*", false, "not known"},
-        {"uuid=4c4c4544-*", true, "all"},
-        {"mac=52:54:00:aa:00:02", true, "all"},
-        {"mac=52:54:00:bb:*", false, "mac"},
-        {"memory=8G..", true, "all"},
-        {"memory=..7G", false, "memory: 8.0 GiB does not match ..7G"},
-        {"disk size=400G..600G", true, "all"},
-        {"disk size=3T..", false, "disk size"}, /* the card and the USB disk do not count */
-        {"disk model=samsung*", true, "all"},
-        {"disk model=WD*", false, "disk model"},
+        {"serial=PC-2*", JOB_MATCHES, "all"},
+        {"serial=PC-3*", JOB_DIFFERS, "serial: PC-21 does not match PC-3*"},
+        {"model=latitude*, optiplex 7?10", JOB_MATCHES, "all"},
+        {"vendor=Dell", JOB_DIFFERS, "vendor"},
+        {"asset tag=*", JOB_UNKNOWN, "the asset tag of this machine is not known"},
+        {"board=*", JOB_UNKNOWN, "not known"},
+        {"uuid=4c4c4544-*", JOB_MATCHES, "all"},
+        {"mac=52:54:00:aa:00:02", JOB_MATCHES, "all"},
+        {"mac=52:54:00:bb:*", JOB_DIFFERS, "mac"},
+        {"memory=8G..", JOB_MATCHES, "all"},
+        {"memory=..7G", JOB_DIFFERS, "memory: 8.0 GiB does not match ..7G"},
+        {"disk size=400G..600G", JOB_MATCHES, "all"},
+        {"disk size=3T..", JOB_DIFFERS, "disk size"}, /* the card and the USB disk do not count */
+        {"disk model=samsung*", JOB_MATCHES, "all"},
+        {"disk model=WD*", JOB_DIFFERS, "disk model"},
     };
     char text[256], reason[JOB_REASON_MAX];
 
@@ -271,12 +278,92 @@ static void test_conditions(void **state)
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         snprintf(text, sizeof(text), "[job]\n[rule \"a\"]\nwhen %s\ndo=nothing\n", table[i].condition);
         assert_int_equal(parse(text), 0);
-        if (job_rule_matches(&rules.rules[0], &facts, reason) != table[i].matches || !strstr(reason, table[i].reason))
+        if (job_rule_matches(&rules.rules[0], &facts, reason) != table[i].match || !strstr(reason, table[i].reason))
             fail_msg("%s: %s", table[i].condition, reason);
     }
     /* All conditions hold, or none counts. */
     assert_int_equal(parse("[job]\n[rule \"a\"]\nwhen serial=PC*\nwhen model=X*\ndo=nothing\n"), 0);
-    assert_false(job_rule_matches(&rules.rules[0], &facts, reason));
+    assert_int_equal(job_rule_matches(&rules.rules[0], &facts, reason), JOB_DIFFERS);
+    /* What is known to differ decides, whatever else is not known. */
+    assert_int_equal(parse("[job]\n[rule \"a\"]\nwhen board=X*\nwhen serial=X*\ndo=nothing\n"), 0);
+    assert_int_equal(job_rule_matches(&rules.rules[0], &facts, reason), JOB_DIFFERS);
+    assert_non_null(strstr(reason, "serial"));
+    assert_int_equal(parse("[job]\n[rule \"a\"]\nwhen board=X*\nwhen serial=PC*\ndo=nothing\n"), 0);
+    assert_int_equal(job_rule_matches(&rules.rules[0], &facts, reason), JOB_UNKNOWN);
+}
+
+/* A PC that may be the one to be left alone is not erased by the rule for all others. */
+static void test_an_unknown_machine_is_spared(void **state)
+{
+    static const char spare[] = "[job]\n[rule \"desk\"]\nwhen %s\ndo=nothing\n[rule \"others\"]\n" RESTORE;
+    static struct job_decision decision;
+    struct job_clock clock = {"2026-11-25", "223052"};
+    char text[512];
+
+    (void)state;
+    describe(pc_21);
+    snprintf(text, sizeof(text), spare, "asset tag=7");
+    assert_int_equal(parse(text), 0);
+    assert_int_equal(job_decide_rule(&rules, &facts, &clock, &decision, &error), -ERROR_REFUSED);
+    assert_non_null(strstr(error.detail, "\"desk\""));
+    assert_non_null(strstr(error.detail, "\"others\""));
+    snprintf(text, sizeof(text), spare, "serial=PC-7");
+    assert_int_equal(parse(text), 0);
+    assert_int_equal(job_decide_rule(&rules, &facts, &clock, &decision, &error), 0);
+    assert_string_equal(decision.rule->name, "others");
+    /* A capture erases nothing. */
+    snprintf(text, sizeof(text),
+             "[job]\n[rule \"desk\"]\nwhen board=X\ndo=nothing\n[rule \"others\"]\ndo=verify\nimage=a.eid\n");
+    assert_int_equal(parse(text), 0);
+    assert_int_equal(job_decide_rule(&rules, &facts, &clock, &decision, &error), 0);
+    assert_string_equal(decision.rule->name, "others");
+}
+
+/* What people write on labels is theirs; what makers leave is nobody's. */
+static void test_labels_and_fillers(void **state)
+{
+    static const struct {
+        const char *tag;
+        bool known;
+    } table[] = {
+        {"7", true},       {"11", true},        {"22", true},    {"111", true},
+        {"7777777", true}, {"AA", true},        {"0", false},    {"0000", false},
+        {"-", false},      {"......", false},   {"xxxx", false}, {"FFFFFFFF", false},
+        {"XX", true},      {"11111111", false}, {"none", false}, {"Default string", false},
+    };
+    char text[128];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        snprintf(text, sizeof(text), "[machine]\nasset tag=%s\n", table[i].tag);
+        describe(text);
+        if ((*facts.asset_tag != 0) != table[i].known)
+            fail_msg("asset tag %s", table[i].tag);
+    }
+    describe("[machine]\nuuid=ffffffff-ffff-ffff-ffff-ffffffffffff\nvendor=Micro-Star International Co., Ltd.\n");
+    assert_string_equal(facts.uuid, "");
+    assert_true(job_pattern_list_matches("micro-star international co., ltd.", facts.vendor));
+    assert_true(job_pattern_list_matches("Dell*, Micro-Star*", facts.vendor));
+}
+
+/* A disk that cannot be opened might be the second one that fits. */
+static void test_disks_that_cannot_be_opened(void **state)
+{
+    const struct fact_disk *disk;
+
+    (void)state;
+    describe("[machine]\n[disk \"nvme:A\"]\nserial=A\nsize=1T\n[disk \"disk:CARD\"]\nserial=CARD\nsize=64G\n");
+    assert_int_equal(parse("[job]\n[rule \"a\"]\n" RESTORE), 0);
+    struct job_rule rule = rules.rules[0];
+    rule.choice = CHOOSE_SMALLEST;
+    rule.kind = KIND_INTERNAL;
+    assert_int_equal(job_choose_disk(&rule, &facts, "", &disk, &error), 0);
+    assert_string_equal(disk->name, "nvme:A"); /* nobody knows what the other hangs on */
+    facts.unknown_disks = 1;
+    assert_int_equal(job_choose_disk(&rule, &facts, "", &disk, &error), -ERROR_AMBIGUOUS);
+    rule.choice = CHOOSE_SERIAL;
+    rule.disk_pattern = "A";
+    assert_int_equal(job_choose_disk(&rule, &facts, "", &disk, &error), 0);
 }
 
 static void test_the_first_rule_that_matches(void **state)
@@ -460,6 +547,9 @@ int main(void)
         cmocka_unit_test(test_hostile_files),
         cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_conditions),
+        cmocka_unit_test(test_an_unknown_machine_is_spared),
+        cmocka_unit_test(test_labels_and_fillers),
+        cmocka_unit_test(test_disks_that_cannot_be_opened),
         cmocka_unit_test(test_the_first_rule_that_matches),
         cmocka_unit_test(test_disks),
         cmocka_unit_test(test_facts_are_read_as_they_are_printed),

@@ -30,6 +30,7 @@ static const char *lying;  /* reads of these give something else */
 static unsigned key_after; /* the key is pressed in this second of the count-down; 0: never */
 static unsigned seconds, serial_number;
 static bool has_serial;
+static struct block_device *reports_are_on; /* NULL: on no disk that a rule could mean */
 static char text[16384];
 
 static int remove_file(struct stream_store *store, unsigned volume, struct error *error)
@@ -55,6 +56,7 @@ static struct stick_file *find_file(const char *name)
     memory_store_init(&unused->store, &lab.loop);
     unused->store.store.remove = remove_file;
     snprintf(unused->store.store.name, sizeof(unused->store.store.name), "%s", name);
+    unused->store.store.disk = reports_are_on;
     return unused;
 }
 
@@ -224,6 +226,7 @@ static int set_up(void **state)
     at_second = NULL;
     at_command = NULL;
     has_serial = true;
+    reports_are_on = NULL;
     serial_number = 21;
     if (lab_begin_with_image(&lab, 1, DISK_BYTES, &source) != 0)
         return -1;
@@ -301,9 +304,9 @@ static void test_once_is_enough(void **state)
     strcpy(target->device.name, "nvme:TARGET");
     assert_int_equal(run(RULES "then=reboot ; now\n", &end), EXIT_CODE_DONE);
     assert_true(on_stick(REPORT "-3.txt") && on_stick(REPORT "-3.json"));
-    assert_int_equal(run(RULES "again=yes\nthen=reboot\n", &end), EXIT_CODE_DONE);
-    assert_int_equal(run(RULES "again=yes\nthen=reboot\n", &end), EXIT_CODE_DONE);
-    assert_int_equal(end, JOB_FILE_REBOOT);
+    assert_int_equal(run(RULES "again=yes\nthen=poweroff\n", &end), EXIT_CODE_DONE);
+    assert_int_equal(run(RULES "again=yes\nthen=poweroff\n", &end), EXIT_CODE_DONE);
+    assert_int_equal(end, JOB_FILE_POWER_OFF);
     assert_true(on_stick(REPORT "-5.txt"));
 }
 
@@ -462,6 +465,42 @@ static void test_a_rule_for_doing_nothing(void **state)
     assert_int_equal(run("[job]\ncountdown=0\n[rule \"a\"]\ndo=nothing\nthen=poweroff\n", &end), EXIT_CODE_DONE);
     assert_int_equal(end, JOB_FILE_POWER_OFF);
     assert_memory_equal(contents(REPORT ".txt"), "NOTHING TO DO", 13);
+    /* Where the stick is booted first, a reboot would lead here again, and again. */
+    assert_int_equal(run("[job]\ncountdown=0\n[rule \"a\"]\ndo=nothing\nthen=reboot\n", &end), EXIT_CODE_DONE);
+    assert_int_equal(end, JOB_FILE_RETURN);
+}
+
+/* Looking at an image once more costs nothing but time; a machine that reboots would do so for ever. */
+static void test_a_verify_is_repeated(void **state)
+{
+    static const char verify[] = "[job]\ncountdown=0\n[rule \"a\"]\ndo=verify\nimage=stick:\\pc.eid\n";
+    enum job_file_end end;
+
+    (void)state;
+    assert_int_equal(run(verify, &end), EXIT_CODE_DONE);
+    assert_int_equal(run(verify, &end), EXIT_CODE_DONE);
+    assert_true(on_stick(REPORT "-2.txt"));
+    assert_int_equal(count_files("\\done-"), 0);
+    char reboots[256];
+    snprintf(reboots, sizeof(reboots), "%sthen=reboot\n", verify);
+    assert_int_equal(run(reboots, &end), EXIT_CODE_DONE);
+    assert_int_equal(end, JOB_FILE_REBOOT);
+    assert_int_equal(run(reboots, &end), EXIT_CODE_ALREADY);
+}
+
+/* The begun report would be overwritten, the mark and the report put into what was restored. */
+static void test_reports_on_the_disk_that_is_erased(void **state)
+{
+    enum job_file_end end;
+
+    (void)state;
+    reports_are_on = &target->device;
+    assert_int_equal(run(RULES "then=poweroff\n", &end), EXIT_CODE_REFUSED);
+    assert_int_equal(end, JOB_FILE_WAIT);
+    assert_non_null(strstr(text, "the reports are to be kept on the disk that is erased"));
+    check_untouched();
+    /* Begun before the plan was looked at; it tells why. */
+    assert_memory_equal(contents(REPORT ".txt"), "REFUSED.", 8);
 }
 
 static void test_mistakes_stop_before_anything(void **state)
@@ -471,6 +510,9 @@ static void test_mistakes_stop_before_anything(void **state)
     (void)state;
     assert_int_equal(run(RULES "[rule \"b\"]\ndo=wipe\n", &end), EXIT_CODE_USAGE);
     assert_non_null(strstr(text, "line 10: do is restore"));
+    assert_non_null(
+        strstr(text, "Job file: refused, exit code 2.")); /* the view is told: a screen may be all that is seen */
+    assert_int_equal(count_files("REPORTS"), 0);
     assert_int_equal(end, JOB_FILE_WAIT);
     check_untouched();
     /* A target that is too small is known by the plan alone. */
@@ -614,6 +656,8 @@ int main(void)
         TEST(test_another_disk_of_that_name),
         TEST(test_no_rule),
         TEST(test_a_rule_for_doing_nothing),
+        TEST(test_a_verify_is_repeated),
+        TEST(test_reports_on_the_disk_that_is_erased),
         TEST(test_mistakes_stop_before_anything),
         TEST(test_a_failure_never_reboots),
         TEST(test_reports_that_cannot_be_written),

@@ -112,8 +112,11 @@ static void draw_messages(struct walk *walk, struct area area, const struct job_
 {
     const char *text = run->record.messages.text;
 
-    if (text && *text)
-        screen_paragraph(walk->screen, area.row, area.column, area.columns, area.rows, 0, STYLE_WARNING, text);
+    if (!text || !*text)
+        return;
+    unsigned lines = screen_paragraph(walk->screen, area.row, area.column, area.columns, 0, 0, STYLE_WARNING, text);
+    screen_paragraph(walk->screen, area.row, area.column, area.columns, area.rows,
+                     lines > area.rows ? lines - area.rows : 0, STYLE_WARNING, text);
 }
 
 static void show_state(struct walk_unattended *unattended, const struct job_run *run)
@@ -130,9 +133,12 @@ static void show_state(struct walk_unattended *unattended, const struct job_run 
              walk_text(walk, run->state == JOB_STATE_STOPPED ? TEXT_UNATTENDED_STOPPED : TEXT_UNATTENDED_UNTOUCHED));
     area.row++;
     if (run->state != JOB_STATE_STOPPED) {
-        draw_facts(walk, area, run->facts);
-        area.row += 10;
-        area.rows -= 12;
+        bool known =
+            run->facts->disk_count || run->facts->serial[0]; /* not looked at for a file that is not understood */
+        if (known)
+            draw_facts(walk, area, run->facts);
+        area.row += known ? 10 : 1;
+        area.rows -= known ? 12 : 3;
         draw_messages(walk, area, run);
     }
 }
@@ -180,7 +186,7 @@ static void show_ended(struct job_view *view, const struct job_run *run)
     if (run->reported && run->report[0]) {
         report_path(run->rules->report, run->report, ".txt", path, sizeof(path));
         sentence(walk, &area, STYLE_TEXT, walk_format(walk, TEXT_RESULT_REPORT, path, NULL, NULL, NULL));
-    } else if (run->state != JOB_STATE_ALREADY) {
+    } else if (run->state != JOB_STATE_ALREADY && *run->rules->report) {
         sentence(walk, &area, STYLE_DANGER,
                  walk_format(walk, TEXT_RESULT_NO_REPORT, run->rules->report, NULL, NULL, NULL));
     }
