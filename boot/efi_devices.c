@@ -133,12 +133,39 @@ static void find_boot_disk(struct device_set *set)
         struct firmware_disk disk = {.firmware = firmware, .handle = handles[i], .io = io, .path = disk_path};
         firmware_disk_identify(firmware, &disk);
         memcpy(set->boot_disk, disk.device.name, sizeof(set->boot_disk));
+        memcpy(set->boot_place, disk.device.place, sizeof(set->boot_place));
     }
     firmware_free(firmware, handles);
     if (!set->boot_disk[0]) {
         platform_release(&firmware->platform, set->boot_path);
         set->boot_path = NULL;
     }
+}
+
+static bool says_it_is(const struct device_set *set, const struct block_device *device)
+{
+    char base[BLOCK_NAME_MAX];
+
+    block_device_base(device, base);
+    return strcmp(set->boot_disk, base) == 0;
+}
+
+static bool is_in_its_place(const struct device_set *set, const struct block_device *device)
+{
+    return !device->place[0] || strcmp(set->boot_place, device->place) == 0;
+}
+
+/* Of several that say so the one in its place; if none is there any more, it may be any of them. */
+static bool is_boot_disk_of_ours(const struct device_set *set, const struct block_device *device)
+{
+    if (!says_it_is(set, device))
+        return false;
+    if (is_in_its_place(set, device))
+        return true;
+    for (const struct block_device *at = set->registry->first; at; at = at->registry_next)
+        if (says_it_is(set, at) && is_in_its_place(set, at))
+            return false;
+    return true;
 }
 
 bool machine_is_boot_disk(struct machine *machine, struct block_device *device)
@@ -148,7 +175,7 @@ bool machine_is_boot_disk(struct machine *machine, struct block_device *device)
 
     if (!set || !set->boot_path)
         return false;
-    return disk ? path_begins_with(set->boot_path, disk->path) : strcmp(set->boot_disk, device->name) == 0;
+    return disk ? path_begins_with(set->boot_path, disk->path) : is_boot_disk_of_ours(set, device);
 }
 
 /* --- our own controllers --- */
@@ -225,21 +252,6 @@ static void attach_finish(struct device_set *set)
 
 /* --- the firmware's disks --- */
 
-/* A second disk that gives the same name gets a number behind it: names are never ambiguous. */
-static void make_name_unique(struct block_registry *registry, struct block_device *device)
-{
-    size_t length = strlen(device->name);
-
-    for (unsigned number = 2; number < 100; number++) {
-        bool taken = false;
-        for (struct block_device *other = registry->first; other; other = other->registry_next)
-            taken = taken || strcmp(other->name, device->name) == 0;
-        if (!taken)
-            return;
-        snprintf(device->name + length, sizeof(device->name) - length, "/%u", number);
-    }
-}
-
 static bool is_open(struct device_set *set, EFI_HANDLE handle)
 {
     for (struct block_device *device = set->registry->first; device; device = device->registry_next)
@@ -268,7 +280,9 @@ static void open_firmware_disks(struct machine *machine)
             continue;
         if (firmware_disk_open(set->loop, set->firmware, handles[i], &device) != 0)
             continue;
-        make_name_unique(set->registry, device);
+        char base[BLOCK_NAME_MAX];
+        memcpy(base, device->name, sizeof(base));
+        block_registry_name(set->registry, device, base);
         block_registry_add(set->registry, device);
         devices_log(machine, device);
     }

@@ -17,9 +17,10 @@ struct device_set {
     struct usb_controller *usb; /* efi_usb.c: all of the machine, whoever has them */
     bool started;
     struct published *published;
-    EFI_DEVICE_PATH *boot_path;      /* of the volume that the application came from; NULL: none that is a disk's */
-    char boot_disk[BLOCK_NAME_MAX];  /* the stable name of its disk; empty: none */
-    struct block_device *store_disk; /* where the open image stores lie; valid while store_users > 0 */
+    EFI_DEVICE_PATH *boot_path;       /* of the volume that the application came from; NULL: none that is a disk's */
+    char boot_disk[BLOCK_NAME_MAX];   /* what its disk says it is; empty: none */
+    char boot_place[BLOCK_PLACE_MAX]; /* where that is plugged in */
+    struct block_device *store_disk;  /* where the open image stores lie; valid while store_users > 0 */
     EFI_HANDLE store_volume;
     struct block_device *target; /* the firmware's drivers have let go of it */
     unsigned store_users;

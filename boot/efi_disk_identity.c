@@ -231,10 +231,11 @@ void firmware_disk_identify(struct firmware *firmware, struct firmware_disk *dis
         read_usb_serial(firmware, disk, usb);
     if (nvme_controller)
         read_nvme(firmware, disk, nvme_controller);
+    place_text(disk->path, name, sizeof(name));
+    if (device->bus == BUS_USB)
+        snprintf(device->place, sizeof(device->place), "%.*s", BLOCK_PLACE_MAX - 1, name);
     if (device->serial[0])
         snprintf(name, sizeof(name), "%s", device->serial);
-    else
-        place_text(disk->path, name, sizeof(name));
     block_name_text(name);
     if (!device->model[0])
         snprintf(device->model, sizeof(device->model), "%s disk", prefix);

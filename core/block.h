@@ -86,6 +86,7 @@ enum block_bus { BUS_NVME, BUS_SATA, BUS_USB, BUS_FIRMWARE, BUS_FILE, BUS_RAM, B
 
 #define BLOCK_NAME_MAX 80
 #define BLOCK_TEXT_MAX 48
+#define BLOCK_PLACE_MAX 48
 
 struct block_geometry {
     uint32_t logical_block;    /* bytes: 512 to 65536, a power of two */
@@ -111,6 +112,8 @@ struct block_device {
     bool dead; /* every further request ends at once with ERROR_GONE */
     /* Stable: "nvme:S3X9NX0K", "sata:WD-WCC4", "file:/dev/sda"; /n2 behind it for further namespaces */
     char name[BLOCK_NAME_MAX];
+    /* Where it is plugged in, "14.0-port3", which tells disks apart that say the same of themselves; empty: not known. */
+    char place[BLOCK_PLACE_MAX];
     char model[BLOCK_TEXT_MAX], serial[BLOCK_TEXT_MAX], firmware[BLOCK_TEXT_MAX]; /* printable ASCII, trimmed */
     char driver[16];             /* "nvme", "ahci", "firmware", "file" */
     struct block_device *parent; /* of a slice: the disk below */
@@ -205,6 +208,16 @@ struct block_registry {
 void block_registry_init(struct block_registry *registry);
 void block_registry_add(struct block_registry *registry, struct block_device *device);
 void block_registry_remove(struct block_registry *registry, struct block_device *device);
+/*
+ * Gives a disk that is not yet in the registry its name: `base`, unless another one says the same of itself. Then both are called by
+ * where they are plugged in, "usb:0123@14.0-port3", whichever came first: copies of one serial number are common, and the one
+ * that is meant must be called the same however they are found. Those whose places are not known get a number.
+ */
+void block_registry_name(struct block_registry *registry, struct block_device *device, const char *base);
+/* The name without the place that block_registry_name() has put behind it. */
+void block_device_base(const struct block_device *device, char base[BLOCK_NAME_MAX]);
+/* By its name, or as it would be called if there were another one that says the same of itself. */
+bool block_device_is_called(const struct block_device *device, const char *name);
 /* By stable name or a unique prefix of it. -ERROR_NOT_FOUND, or -ERROR_AMBIGUOUS with the candidates in error->detail. */
 int block_registry_find(struct block_registry *registry, const char *name, struct block_device **device,
                         struct error *error);

@@ -35,6 +35,78 @@ void block_registry_remove(struct block_registry *registry, struct block_device 
         registry->removed(registry, device);
 }
 
+/* --- names --- */
+
+void block_device_base(const struct block_device *device, char base[BLOCK_NAME_MAX])
+{
+    char *at;
+
+    snprintf(base, BLOCK_NAME_MAX, "%s", device->name);
+    if (device->place[0] && (at = strchr(base, '@')))
+        *at = '\0';
+}
+
+/* The end of the place tells most, where there is no room for all of it. */
+static void name_by_place(const char *base, const struct block_device *device, char name[BLOCK_NAME_MAX])
+{
+    size_t room = BLOCK_NAME_MAX - 8, used = strlen(base) + 1, length = strlen(device->place);
+    size_t skip = used + length > room ? used + length - room : 0;
+
+    snprintf(name, BLOCK_NAME_MAX, "%s@%s", base, device->place + (skip < length ? skip : length));
+}
+
+bool block_device_is_called(const struct block_device *device, const char *name)
+{
+    char base[BLOCK_NAME_MAX], by_place[BLOCK_NAME_MAX];
+
+    if (strcmp(device->name, name) == 0)
+        return true;
+    block_device_base(device, base);
+    name_by_place(base, device, by_place);
+    return device->place[0] && strcmp(by_place, name) == 0;
+}
+
+static bool is_taken(const struct block_registry *registry, const struct block_device *device)
+{
+    for (const struct block_device *at = registry->first; at; at = at->registry_next)
+        if (at != device && strcmp(at->name, device->name) == 0)
+            return true;
+    return false;
+}
+
+/* The last resort: by the order in which they came. */
+static void number(const struct block_registry *registry, struct block_device *device)
+{
+    size_t length = strlen(device->name);
+
+    if (length > BLOCK_NAME_MAX - 5)
+        length = BLOCK_NAME_MAX - 5;
+    for (unsigned count = 2; is_taken(registry, device) && count < 1000; count++)
+        snprintf(device->name + length, BLOCK_NAME_MAX - length, "/%u", count);
+}
+
+void block_registry_name(struct block_registry *registry, struct block_device *device, const char *base)
+{
+    bool alone = true;
+
+    for (struct block_device *at = registry->first; at; at = at->registry_next) {
+        char other[BLOCK_NAME_MAX];
+        block_device_base(at, other);
+        if (at == device || strcmp(other, base) != 0)
+            continue;
+        alone = false;
+        if (at->place[0] && strcmp(at->name, base) == 0) {
+            name_by_place(base, at, at->name);
+            number(registry, at);
+        }
+    }
+    if (alone || !device->place[0])
+        snprintf(device->name, sizeof(device->name), "%s", base);
+    else
+        name_by_place(base, device, device->name);
+    number(registry, device);
+}
+
 static void list_candidates(const struct block_registry *registry, const char *name, size_t size, char *text,
                             size_t text_size)
 {
@@ -59,11 +131,12 @@ int block_registry_find(struct block_registry *registry, const char *name, struc
     unsigned exacts = 0, prefixes = 0;
 
     for (struct block_device *at = registry->first; at; at = at->registry_next) {
-        if (strncmp(at->name, name, size) != 0)
+        bool called = block_device_is_called(at, name);
+        if (!called && strncmp(at->name, name, size) != 0)
             continue;
         prefixed = at;
         prefixes++;
-        if (at->name[size] == '\0') {
+        if (called) {
             exact = at;
             exacts++;
         }

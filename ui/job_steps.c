@@ -16,7 +16,7 @@ static const enum job_kind job_kinds[] = {
 
 static int check_chosen(const struct command_disk *chosen, const struct block_device *disk, struct error *error)
 {
-    if (!chosen->name[0] || (strcmp(chosen->name, disk->name) == 0 && chosen->bytes == block_device_bytes(disk)))
+    if (!chosen->name[0] || (block_device_is_called(disk, chosen->name) && chosen->bytes == block_device_bytes(disk)))
         return 0;
     return error_set(error, ERROR_NOT_FOUND, OPERATION_OPEN, chosen->name, ERROR_NO_BLOCK,
                      "the disk that was chosen is not there any more; choose anew");

@@ -71,11 +71,12 @@ struct scsi_transport {
     void (*abandon)(struct scsi_transport *transport);
     struct loop *loop;
     struct usb_device *device; /* for the transport; disks do not look at it */
-    uint32_t quirks;           /* enum usb_quirk (drivers/quirks.h), or-ed */
-    bool cautious;             /* asks only what must be asked: old bridges hang on vital product data */
-    bool serial;               /* carries out one command at a time, in order: the others wait here for their turn */
-    unsigned queue_depth;      /* commands at once, all units together */
-    uint32_t max_transfer;     /* bytes */
+    char place[BLOCK_PLACE_MAX];
+    uint32_t quirks;       /* enum usb_quirk (drivers/quirks.h), or-ed */
+    bool cautious;         /* asks only what must be asked: old bridges hang on vital product data */
+    bool serial;           /* carries out one command at a time, in order: the others wait here for their turn */
+    unsigned queue_depth;  /* commands at once, all units together */
+    uint32_t max_transfer; /* bytes */
     bool wants_service;
     bool dead; /* submit() answers -ERROR_GONE for ever */
 };

@@ -595,22 +595,6 @@ static int make_slots(struct scsi_disk *disk)
     return status;
 }
 
-/* A second disk of the same name gets a number behind it, as those of the firmware do: names are never ambiguous. */
-static void name_disk(struct scsi_disk *disk, const char *name)
-{
-    struct block_device *device = &disk->device;
-    bool taken = true;
-
-    snprintf(device->name, sizeof(device->name), "%s", name);
-    for (unsigned number = 2; taken && number < 100; number++) {
-        taken = false;
-        for (const struct block_device *other = disk->registry->first; other; other = other->registry_next)
-            taken = taken || !strcmp(other->name, device->name);
-        if (taken)
-            snprintf(device->name, sizeof(device->name), "%.*s/%u", (int)sizeof(device->name) - 4, name, number);
-    }
-}
-
 static int disk_start(struct scsi_disk *disk, const char *name, struct error *error)
 {
     struct block_device *device = &disk->device;
@@ -621,7 +605,8 @@ static int disk_start(struct scsi_disk *disk, const char *name, struct error *er
     status = make_slots(disk);
     if (status)
         return error_set(error, ERROR_NO_MEMORY, OPERATION_IDENTIFY, name, ERROR_NO_BLOCK, NULL);
-    name_disk(disk, name);
+    snprintf(device->place, sizeof(device->place), "%s", disk->transport->place);
+    block_registry_name(disk->registry, device, name);
     status = block_device_start(device, error);
     if (status)
         return status;

@@ -297,6 +297,7 @@ int usb_storage_start(struct usb_storage *storage, struct usb_binding *binding, 
     storage->transport = transport;
     storage->driver = driver;
     transport->quirks = device->quirks;
+    usb_storage_place(device, transport->place, sizeof(transport->place));
     int status = find_units(storage, max_lun);
     if (status)
         return error_set(error, (enum error_code) - status, OPERATION_IDENTIFY, device->name, ERROR_NO_BLOCK,

@@ -219,6 +219,29 @@ def test_image_on_ntfs_of_a_usb_disk():
     check_volume_on_usb("ntfs")
 
 
+def test_two_sticks_of_one_serial_number():
+    """Whoever drives them and whichever comes first, each keeps its name, and the one that was booted from is known."""
+    with Machine(screen=True) as m:
+        m.add_xhci(p2=8, p3=8)
+        m.add_usb_storage(m.new_disk("twin", "64M"), "STICK", port="2")
+        m.add_stick(port="1")
+        m.add_nvme(filled_disk(m, "source", 24 * MIB), "SOURCE")
+        m.start()
+        said = typed(m, "list")
+        names = sorted(set(re.findall(r"^(usb:STICK@\S+)$", said, re.MULTILINE)))
+        assert len(names) == 2, said
+        stick, twin = names  # of port 1 and 2
+        assert "usb:STICK@" in typed(m, "clone nvme:SOURCE usb:STICK --yes", code=2)
+        for _ in range(2):  # the first command takes the controller over, the second finds it taken
+            assert "is the stick that Eidolon runs from" in typed(m, "clone nvme:SOURCE %s --dry-run" % stick, code=3)
+            assert "is the stick that Eidolon runs from" not in typed(m, "clone nvme:SOURCE %s --dry-run" % twin)
+        assert re.search(TAKEN, m.log())
+        said = typed(m, "list")
+        assert sorted(set(re.findall(r"^(usb:STICK@\S+)$", said, re.MULTILINE))) == names, said
+        leave(m)
+        check_log_is_saved(m)
+
+
 # -- a person with a keyboard on the same controller -----------------------------------------------------------------------
 
 

@@ -563,6 +563,66 @@ static void unflushed_blocks_may_be_lost(void **unused)
 
 /* --- names, text, geometry --- */
 
+/* Copies of one serial number: called the same whichever of them comes first. */
+static void disks_that_say_the_same_are_called_by_their_places(void **unused)
+{
+    static const unsigned orders[][3] = {{0, 1, 2}, {2, 1, 0}, {1, 2, 0}};
+    static const char *const places[] = {"14.0-port1", "14.0-port3", "14.0-port3-port0"};
+
+    (void)unused;
+    for (size_t order = 0; order < 3; order++) {
+        struct block_device devices[4] = {0};
+        struct block_registry registry;
+        struct block_device *found = NULL;
+        struct error error;
+        block_registry_init(&registry);
+        for (unsigned i = 0; i < 3; i++) {
+            struct block_device *device = &devices[orders[order][i]];
+            snprintf(device->place, sizeof(device->place), "%s", places[orders[order][i]]);
+            block_registry_name(&registry, device, "usb:0123");
+            if (i == 0)
+                assert_string_equal(device->name, "usb:0123");
+            block_registry_add(&registry, device);
+            if (i == 0) /* as it would be called if there were another */
+                assert_true(block_device_is_called(device, orders[order][0] ? device->name : "usb:0123@14.0-port1"));
+        }
+        assert_string_equal(devices[0].name, "usb:0123@14.0-port1");
+        assert_string_equal(devices[1].name, "usb:0123@14.0-port3");
+        assert_string_equal(devices[2].name, "usb:0123@14.0-port3-port0");
+        assert_int_equal(block_registry_find(&registry, "usb:0123", &found, &error), -ERROR_AMBIGUOUS);
+        assert_int_equal(block_registry_find(&registry, "usb:0123@14.0-port3", &found, &error), 0);
+        assert_ptr_equal(found, &devices[1]);
+        /* What has no place has a number; others keep their names. */
+        block_registry_name(&registry, &devices[3], "usb:0123");
+        assert_string_equal(devices[3].name, "usb:0123");
+        block_registry_add(&registry, &devices[3]);
+        struct block_device second = {0};
+        block_registry_name(&registry, &second, "usb:0123");
+        assert_string_equal(second.name, "usb:0123/2");
+    }
+}
+
+/* Names that fill all their room still differ. */
+static void long_names_differ_by_their_places(void **unused)
+{
+    struct block_device devices[3] = {0};
+    struct block_registry registry;
+    char base[BLOCK_NAME_MAX];
+
+    (void)unused;
+    block_registry_init(&registry);
+    memset(base, 'x', sizeof(base));
+    base[BLOCK_NAME_MAX - 12] = '\0';
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(devices[i].place, sizeof(devices[i].place), "1c.0-0.0-14.0-port1-port%u", i);
+        block_registry_name(&registry, &devices[i], base);
+        block_registry_add(&registry, &devices[i]);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        for (unsigned j = 0; j < i; j++)
+            assert_string_not_equal(devices[i].name, devices[j].name);
+}
+
 static void disks_are_found_by_unique_prefix(void **unused)
 {
     static const char *const names[] = {"nvme:S3X9", "nvme:S3X9/n2", "nvme:S4", "sata:WD-1"};
@@ -676,6 +736,8 @@ int main(void)
         TEST(the_power_fails_at_every_request),
         TEST(unflushed_blocks_may_be_lost),
         TEST(disks_are_found_by_unique_prefix),
+        TEST(disks_that_say_the_same_are_called_by_their_places),
+        TEST(long_names_differ_by_their_places),
         TEST(identify_strings),
         TEST(impossible_geometries),
     };

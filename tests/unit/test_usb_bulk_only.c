@@ -114,8 +114,8 @@ static void two_disks_of_one_serial_number_have_two_names(void **state)
     usb_model_plug(&disk->bench->host.ports[2], &other.device);
     usb_disk_plug(disk);
     assert_true(usb_model_bench_settle(disk->bench, 30));
-    assert_non_null(usb_model_bench_disk(disk->bench, USB_DISK_NAME, 1));
-    assert_non_null(usb_model_bench_disk(disk->bench, USB_DISK_NAME "/2", 1));
+    assert_non_null(usb_model_bench_disk(disk->bench, USB_DISK_NAME "@port0", 1));
+    assert_non_null(usb_model_bench_disk(disk->bench, USB_DISK_NAME "@port2", 1));
     usb_model_disk_end(&other);
 }
 
