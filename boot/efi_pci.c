@@ -156,6 +156,8 @@ void firmware_pci_release(struct pci_device *device)
     if (!device->claimed)
         return;
     firmware_pci_stop_dma(device);
+    if (device->dma_unsafe) /* claimed to the end: nobody switches its DMA on again */
+        return;
     change_attributes(function->io, EfiPciIoAttributeOperationDisable, ours & ~function->attributes);
     change_attributes(function->io, EfiPciIoAttributeOperationEnable, ours & function->attributes);
     firmware->boot->CloseProtocol(function->handle, &pci_io_guid, firmware->image, function->handle);

@@ -44,6 +44,7 @@ struct pci_device {
     uint16_t vendor_id, device_id, subsystem_vendor_id, subsystem_id;
     uint32_t class_code; /* base class << 16 | subclass << 8 | programming interface */
     bool claimed;        /* ours: the firmware's driver has let go */
+    bool dma_unsafe;     /* it may still write where it was told to: kept off the bus, and given to nobody */
     void *context;       /* the platform's own */
 };
 

@@ -35,7 +35,8 @@ bool scsi_wait(struct scsi_transport *transport, bool (*done)(void *context), vo
 
 void scsi_serve_inside(struct scsi_transport *transport)
 {
-    if (transport->wants_service && transport->device && transport->device->resting)
+    if (transport->wants_service && transport->device && transport->device->resting &&
+        usb_device_may_reset(transport->device))
         transport->service(transport);
 }
 

@@ -251,6 +251,9 @@ int usb_endpoint_cancel(struct usb_endpoint *endpoint);
  * device is treated as unplugged and looked at anew, -ERROR_GONE.
  */
 int usb_device_reset(struct usb_device *device);
+/* Not while another device is being addressed or the hub above is in the middle of a request: no fiber would go on with these inside
+ * a call from outside. */
+bool usb_device_may_reset(const struct usb_device *device);
 
 /* Submits; any depth, never waits. 0, -ERROR_FULL (run poll and try again), -ERROR_GONE, -ERROR_OUT_OF_RANGE. */
 int usb_submit(struct usb_transfer *transfer);

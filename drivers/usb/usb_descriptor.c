@@ -130,6 +130,16 @@ static uint16_t packet_limit(enum usb_speed speed, enum usb_endpoint_type type)
     return 0;
 }
 
+/* 5.8.3 of USB 2.0, 4.4.6.1 of USB 3.2: 8, 16, 32 or 64 bytes; above full speed one size only. Hosts refuse what some devices say. */
+static uint16_t bulk_packet(enum usb_speed speed, uint16_t said, uint16_t limit)
+{
+    uint16_t packet = limit;
+
+    while (speed == USB_SPEED_FULL && packet > 8 && packet > said)
+        packet /= 2;
+    return packet;
+}
+
 static void parse_companion(struct usb_endpoint *endpoint, const uint8_t *at)
 {
     struct usb_companion_descriptor companion;
@@ -165,10 +175,12 @@ static bool parse_endpoint(struct usb_endpoint *endpoint, struct usb_device *dev
     uint16_t limit = packet_limit(speed, endpoint->type);
     if (!endpoint->max_packet || !limit)
         return false;
+    if (endpoint->type == USB_ENDPOINT_BULK) {
+        endpoint->max_packet = bulk_packet(speed, endpoint->max_packet, limit);
+        return true;
+    }
     if (endpoint->max_packet > limit)
         endpoint->max_packet = limit;
-    if (endpoint->type == USB_ENDPOINT_BULK)
-        return true;
 
     /* 9.6.6: more transactions in a microframe; 3 is reserved. */
     uint8_t more = descriptor.max_packet >> 11 & 3;

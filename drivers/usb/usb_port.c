@@ -218,6 +218,10 @@ static int port_reset_once(struct usb_hub *hub, unsigned port, bool warm, bool w
         changed = changed || state->reset_changed;
         if (!state->resetting && !state->connected && !state->needs_warm_reset && !warm)
             return -ERROR_GONE;
+        /* It left for a moment, and what comes back has been without power. SuperSpeed links may bounce in a reset. */
+        const struct usb_device *child = hub->children[port];
+        if (!watch && child && child->speed < USB_SPEED_SUPER && state->connect_changed)
+            return -ERROR_GONE;
         if (changed && !state->resetting && state->enabled)
             return 0;
         /* Ended without effect; looked at twice, because a link may need a moment. */

@@ -261,6 +261,13 @@ static bool is_lost(void *context)
     return is_refused(context);
 }
 
+bool usb_device_may_reset(const struct usb_device *device)
+{
+    const struct usb_device *above = device->hub->device;
+
+    return !device->bus->addressing && (!above || !above->control_busy);
+}
+
 /* The port, then the host: Default state, and an address again. */
 static int reset_port(struct usb_device *device)
 {

@@ -233,6 +233,7 @@ static int controller_run(struct xhci *xhci, struct error *error)
     xhci_write(xhci, XHCI_CONFIG, configuration | xhci->slot_count);
     xhci_write(xhci, XHCI_DNCTRL, 0);
     register_write64(registers, xhci->operational + XHCI_DCBAAP, xhci->base.address);
+    xhci->armed = true;
     xhci_command_ring_start(xhci);
     dma_barrier();
     register_write32(registers, interrupter + XHCI_IMAN, XHCI_IMAN_PENDING);
@@ -267,15 +268,20 @@ static int controller_start(struct xhci *xhci, struct error *error)
     return result ? result : controller_run(xhci, error);
 }
 
-/* No DMA goes on afterwards. */
+/* No DMA goes on afterwards. One that cannot be reset still knows where its rings are: it must never be allowed to write again. */
 static void controller_stop(struct xhci *xhci)
 {
     if (!xhci->operational)
         return;
     if (controller_reset(xhci)) {
-        platform_log(xhci->platform, LOG_WARNING, "%s: cannot be reset", xhci->bus.name);
         xhci->platform->ops->pci_stop_dma(xhci->pci);
+        xhci->pci->dma_unsafe =
+            xhci->armed && xhci_read(xhci, XHCI_USBSTS) != UINT32_MAX; /* all ones: it is not there */
+        platform_log(xhci->platform, LOG_WARNING, "%s: cannot be reset%s", xhci->bus.name,
+                     xhci->pci->dma_unsafe ? "; what is on it is gone until the machine is switched off" : "");
     }
+    if (xhci->pci->dma_unsafe)
+        return;
     route_ports_back(xhci);
     give_to_firmware(xhci);
 }
@@ -338,10 +344,19 @@ static void log_controller(const struct xhci *xhci)
                  xhci->bus.limits.max_streams);
 }
 
+/* What a controller that could not be reset has been told of: its memory is nobody else's again. */
+static struct xhci *kept;
+
 static void controller_free(struct xhci *xhci)
 {
     struct platform *platform = xhci->platform;
 
+    if (xhci->pci->dma_unsafe) {
+        platform->ops->pci_release(xhci->pci);
+        xhci->next_kept = kept;
+        kept = xhci;
+        return;
+    }
     xhci_memory_end(xhci);
     platform->ops->pci_release(xhci->pci);
     platform_release(platform, xhci);
@@ -393,7 +408,7 @@ void xhci_detach(struct xhci *xhci)
                      xhci->strange_events);
     controller_stop(xhci);
     /* A device that the bus could not close has nothing in flight any more. */
-    for (unsigned i = 1; i < 256; i++)
+    for (unsigned i = 1; i < 256 && !xhci->pci->dma_unsafe; i++)
         if (xhci->slots[i])
             xhci_slot_free(xhci->slots[i]);
     controller_free(xhci);

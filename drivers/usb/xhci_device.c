@@ -140,10 +140,10 @@ int xhci_hub_update(struct usb_device *device, unsigned ports, bool multiple_tra
     context->info |= XHCI_SLOT_HUB;
     context->port = (context->port & 0xffffffu) | XHCI_SLOT_HUB_PORTS(ports & 0xffu);
     slot->multiple_translators = device->speed == USB_SPEED_HIGH && multiple_translators;
-    if (device->speed == USB_SPEED_HIGH) {
+    /* 6.2.2: MTT of a hub is about its own translators; a full-speed hub behind several of another's has none. */
+    context->info = (context->info & ~XHCI_SLOT_MTT) | (slot->multiple_translators ? XHCI_SLOT_MTT : 0);
+    if (device->speed == USB_SPEED_HIGH)
         context->hub = (context->hub & ~XHCI_SLOT_THINK_TIME_MASK) | XHCI_SLOT_THINK_TIME(think_time & 3u);
-        context->info = (context->info & ~XHCI_SLOT_MTT) | (multiple_translators ? XHCI_SLOT_MTT : 0);
-    }
     return xhci_command_run(slot->xhci, trb, NULL, NULL);
 }
 

@@ -210,6 +210,8 @@ struct xhci {
     unsigned strange_events;
 
     bool running, dead;
+    bool armed;             /* it has been told where its memory is */
+    struct xhci *next_kept; /* see controller_free() */
     uint64_t next_check;
 
     struct xhci_slot *slots[256];

@@ -325,6 +325,8 @@ static void update_slot(struct xhci_model *model, unsigned number, const struct 
     if (from->info & XHCI_SLOT_HUB && model->slots[number].model &&
         model->slots[number].model->descriptor.class_code != USB_CLASS_HUB)
         xhci_model_violation(model, "a hub that is none");
+    if (from->info & XHCI_SLOT_HUB && from->info & XHCI_SLOT_MTT && XHCI_SLOT_SPEED_OF(from->info) != USB_SPEED_HIGH)
+        xhci_model_violation(model, "a hub with translators that is not of high speed");
     to->info = from->info;
     to->port = from->port;
     to->hub = from->hub;

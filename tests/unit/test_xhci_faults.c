@@ -596,6 +596,24 @@ static void test_stops_by_itself(void **state)
     dies(*state, &((struct xhci_bench *)*state)->model.stops);
 }
 
+/* It still knows where its rings are: their memory is kept, and nobody lets it write again. */
+static void test_not_to_be_reset(void **state)
+{
+    struct xhci_bench *bench = *state;
+    struct test_platform *platform = &bench->platform;
+
+    probe_start(bench, USB_SPEED_HIGH, 0);
+    bench->model.never_resets = true;
+    xhci_bench_detach(bench);
+    assert_true(bench->model.function.pci.dma_unsafe);
+    assert_true(bench->model.function.dma_stops > 0);
+    assert_true(test_platform_logged(platform, "cannot be reset"));
+    assert_true(platform->buffers > 1);
+    /* But for those the platform is left as the others leave it. */
+    platform->buffers = 1;
+    platform->mappings = bench->buffer.mappings[0].device ? 1 : 0;
+}
+
 /* One lie each: nothing outside of the buffers is touched, no transfer ends twice, and a cancel brings order. */
 static void test_lies(void **state)
 {
@@ -748,6 +766,7 @@ int main(void)
         TEST(test_fatal),
         TEST(test_controller_error),
         TEST(test_stops_by_itself),
+        TEST(test_not_to_be_reset),
         TEST(test_lies),
         TEST(test_flood),
         TEST(test_event_ring_full),
