@@ -119,6 +119,8 @@ bool scsi_disk_idle(const struct scsi_disk *disk);
 /* At any depth: no device any more. Requests end with -ERROR_GONE now; commands may still end later. */
 void scsi_disk_gone(struct scsi_disk *disk);
 bool scsi_disk_is_gone(const struct scsi_disk *disk);
+/* Gone because its medium is, or is another one: the unit may have one again. */
+bool scsi_disk_medium_left(const struct scsi_disk *disk);
 
 /*
  * Sense data, fixed or descriptor format (SPC-4, 4.5), to what the core knows; ERROR_NONE for good status and recovered

@@ -16,6 +16,7 @@
 #define PAUSE_BUSY (20 * NANOSECONDS_PER_MILLISECOND)
 #define PAUSE_NOT_READY (100 * NANOSECONDS_PER_MILLISECOND)
 #define NOTICES_MAX 16u
+#define EXCHANGE_TIME (3 * NANOSECONDS_PER_SECOND) /* nobody exchanges a disk and has it ready sooner */
 
 static struct scsi_disk *disk_of(struct block_device *device)
 {
@@ -243,6 +244,7 @@ bool scsi_heed(struct scsi_disk *disk, const struct scsi_command *command, struc
             platform_log(platform_of(disk), LOG_WARNING, "%s: was reset in the middle of work", disk->device.name);
             disk->lost = true;
         }
+        condition->unasked = !disk->reset;
         disk->reset = false;
     }
     return true;
@@ -257,13 +259,24 @@ static void end_waiting(struct scsi_disk *disk, int status)
     }
 }
 
-/* Another medium than the one that the block device stands for, or none. */
+/*
+ * Another medium than the one that the block device stands for, or none. Docks call their disks fixed, and tell in the same way of
+ * one that was exchanged; so do fixed disks for other reasons, some whenever they spin up. In the middle of work nobody has
+ * exchanged it; behind a rest it is looked at anew.
+ */
 static bool medium_is_gone(const struct scsi_disk *disk, const struct scsi_condition *condition)
 {
-    if (!disk->device.removable)
+    if (condition->key == SCSI_NOT_READY)
+        return condition->code == SCSI_ASC_NO_MEDIUM;
+    if (condition->key != SCSI_UNIT_ATTENTION)
         return false;
-    return (condition->key == SCSI_UNIT_ATTENTION && condition->code == SCSI_ASC_MEDIUM_CHANGED) ||
-           (condition->key == SCSI_NOT_READY && condition->code == SCSI_ASC_NO_MEDIUM);
+    if (disk->device.removable)
+        return condition->code == SCSI_ASC_MEDIUM_CHANGED;
+    bool rested = platform_now(platform_of(disk)) - disk->last_good > EXCHANGE_TIME;
+    bool other = condition->code == SCSI_ASC_MEDIUM_CHANGED || condition->code == SCSI_ASC_PARAMETERS_CHANGED ||
+                 condition->code == SCSI_ASC_CONDITIONS_CHANGED ||
+                 (condition->code == SCSI_ASC_RESET && condition->unasked);
+    return rested && other;
 }
 
 /*
@@ -334,11 +347,16 @@ static void flush_ended(struct scsi_slot *slot, enum error_code code, uint32_t r
         slot_wait(slot, 0);
         return;
     }
-    if (code == ERROR_UNSUPPORTED) {
+    if (code == ERROR_UNSUPPORTED && disk->cache_enabled) {
+        platform_log(platform_of(disk), LOG_ERROR,
+                     "%s: says that it has a write cache and refuses to write it out: what was written may not be on "
+                     "the disk. Switch "
+                     "its cache off, or connect it in another way",
+                     disk->device.name);
+        code = ERROR_IO; /* nobody takes it for "not needed" */
+    } else if (code == ERROR_UNSUPPORTED) {
         /* Most that cannot be asked to write their cache out have none. */
-        platform_log(platform_of(disk), disk->cache_enabled ? LOG_WARNING : LOG_INFO,
-                     "%s: cannot be asked to write out its cache%s", disk->device.name,
-                     disk->cache_enabled ? ", which it says it has" : "");
+        platform_log(platform_of(disk), LOG_INFO, "%s: cannot be asked to write out its cache", disk->device.name);
         disk->synchronize = false;
         disk->device.volatile_cache = false;
         code = ERROR_NONE;
@@ -468,6 +486,8 @@ static void command_ended(struct scsi_command *command)
         return;
     if (slot->request)
         count_change(disk, slot->request);
+    if (!command->status && command->scsi_status == SCSI_GOOD)
+        disk->last_good = platform_now(platform_of(disk));
     if (!slot->request) /* its request has ended before: the disk is gone */
         slot_free(slot);
     else if (disk->medium_left) /* good or not: of another medium */
@@ -611,6 +631,7 @@ static int disk_start(struct scsi_disk *disk, const char *name, struct error *er
     if (status)
         return status;
     block_registry_add(disk->registry, device);
+    disk->last_good = platform_now(platform_of(disk));
     platform_log(platform_of(disk), LOG_INFO, "%s: %s, %llu blocks of %u bytes, depth %u, %u KiB at once%s",
                  device->name, device->model, (unsigned long long)device->geometry.block_count,
                  device->geometry.logical_block, device->geometry.queue_depth, device->geometry.max_transfer / 1024,
@@ -663,6 +684,11 @@ struct block_device *scsi_disk_device(struct scsi_disk *disk)
 bool scsi_disk_is_gone(const struct scsi_disk *disk)
 {
     return disk->gone;
+}
+
+bool scsi_disk_medium_left(const struct scsi_disk *disk)
+{
+    return disk->medium_left;
 }
 
 bool scsi_disk_idle(const struct scsi_disk *disk)

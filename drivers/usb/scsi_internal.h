@@ -18,6 +18,7 @@ _Static_assert(SCSI_SLOTS_MAX *SCSI_UNMAP_STRIDE <= SCSI_SCRATCH_SIZE, "each slo
 struct scsi_condition {
     uint8_t key, code, qualifier;
     bool deferred;    /* of an earlier command that had been answered with good status; this one was not executed */
+    bool unasked;     /* a reset that nobody here asked for (scsi_heed()) */
     bool information; /* `block` says where */
     uint64_t block;
 };
@@ -62,6 +63,8 @@ struct scsi_disk {
     bool lost;        /* power or a deferred error may have taken data that was written: the next flush fails */
     bool reset;       /* the transport has recovered, and nothing went well since: a unit attention is no surprise */
     unsigned resets;  /* so often */
+
+    uint64_t last_good; /* when it carried out a command, or was looked at */
 
     struct scsi_slot *slots, *free;
     unsigned slot_count;

@@ -75,7 +75,9 @@ enum scsi_sense_key {
 #define SCSI_ASC_WRITE_PROTECTED 0x27u
 #define SCSI_ASC_MEDIUM_CHANGED 0x28u
 #define SCSI_ASC_RESET 0x29u
+#define SCSI_ASC_PARAMETERS_CHANGED 0x2au
 #define SCSI_ASC_NO_MEDIUM 0x3au
+#define SCSI_ASC_CONDITIONS_CHANGED 0x3fu
 
 static inline uint16_t scsi_big16(const uint8_t *bytes)
 {

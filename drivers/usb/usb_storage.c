@@ -269,7 +269,9 @@ void usb_storage_service(struct usb_storage *storage)
     for (unsigned i = 0; i < storage->unit_count; i++) {
         struct usb_storage_unit *unit = &storage->units[i];
         if (unit->state == USB_UNIT_DISK && !scsi_disk_check(unit->disk))
-            take_away(storage, unit, scsi_disk_device(unit->disk)->removable ? USB_UNIT_EMPTY : USB_UNIT_NONE);
+            take_away(storage, unit,
+                      scsi_disk_device(unit->disk)->removable || scsi_disk_medium_left(unit->disk) ? USB_UNIT_EMPTY
+                                                                                                   : USB_UNIT_NONE);
         if (unit->state == USB_UNIT_EMPTY && platform_now(platform) >= unit->not_before)
             look_again(storage, unit);
     }

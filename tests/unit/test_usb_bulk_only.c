@@ -317,6 +317,7 @@ static void a_disk_that_knows_no_flush(void **state)
     struct usb_disk_bench *disk = *state;
     usb_disk_make(disk, USB_SPEED_HIGH, 1);
     usb_disk_unit(disk)->no_synchronize = true;
+    usb_disk_unit(disk)->no_mode_sense = true; /* and says nothing of a cache */
     struct block_device *device = usb_disk_plug_and_find(disk);
     assert_int_equal(usb_disk_run(disk, device, BLOCK_WRITE, 0, 1), 0);
     assert_int_equal(usb_disk_run(disk, device, BLOCK_FLUSH, 0, 0), 0);
@@ -324,6 +325,21 @@ static void a_disk_that_knows_no_flush(void **state)
     unsigned commands = disk->model.commands;
     assert_int_equal(usb_disk_run(disk, device, BLOCK_FLUSH, 0, 0), 0);
     assert_int_equal(disk->model.commands, commands);
+}
+
+/* Nobody knows what is on it: "verified" might have been read from that cache. */
+static void a_cache_that_is_not_written_out(void **state)
+{
+    struct usb_disk_bench *disk = *state;
+    usb_disk_make(disk, USB_SPEED_HIGH, 1);
+    usb_disk_unit(disk)->no_synchronize = true;
+    usb_disk_unit(disk)->cache = true;
+    struct block_device *device = usb_disk_plug_and_find(disk);
+    assert_int_equal(usb_disk_run(disk, device, BLOCK_WRITE, 0, 1), 0);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(usb_disk_run(disk, device, BLOCK_FLUSH, 0, 0), -ERROR_IO);
+    assert_true(device->volatile_cache);
+    assert_true(test_platform_logged(&disk->bench->platform, "refuses to write it out"));
 }
 
 /* A disk that was without power in between has lost what was not flushed: the flush must not say that all is well. */
@@ -407,6 +423,7 @@ int main(void)
         TEST(flushes_reach_the_disk),
         TEST(the_last_flush_is_ours),
         TEST(a_disk_that_knows_no_flush),
+        TEST(a_cache_that_is_not_written_out),
         TEST(a_reset_in_between_fails_the_flush),
         TEST(a_medium_comes_and_goes),
         TEST(a_medium_is_changed),

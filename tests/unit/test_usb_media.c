@@ -37,7 +37,7 @@ static void reuse(struct block_request *request)
     memset(bytes_of(test, (unsigned)(request - test->requests)), REUSED, BYTES);
 }
 
-static void start(struct media_test *test, enum usb_speed speed, bool uas)
+static void start(struct media_test *test, enum usb_speed speed, bool uas, bool removable)
 {
     void *bench = NULL;
 
@@ -45,7 +45,7 @@ static void start(struct media_test *test, enum usb_speed speed, bool uas)
     assert_int_equal(usb_model_bench_setup(&bench), 0);
     test->bench = bench;
     usb_model_disk_init(&test->disk, speed, uas, 1);
-    test->disk.target.units[0].removable = true;
+    test->disk.target.units[0].removable = removable;
     usb_model_unit_number(&test->disk.target.units[0]);
     usb_model_plug(&test->bench->host.ports[speed >= USB_SPEED_SUPER ? 1 : 0], &test->disk.device);
     test->device = usb_model_bench_disk(test->bench, "usb:MODEL0001", 10);
@@ -117,7 +117,7 @@ static void writes_of_bulk_only_stay_off_another_medium(void **state)
     (void)state;
 
     for (enum usb_speed speed = USB_SPEED_HIGH; speed <= USB_SPEED_SUPER; speed++) {
-        start(&test, speed, false);
+        start(&test, speed, false, true);
         change_medium_under(&test, BLOCK_WRITE);
         assert_untouched(&test);
         finish(&test);
@@ -129,7 +129,7 @@ static void reads_of_bulk_only_end_before_their_memory_is_given_back(void **stat
     struct media_test test;
     (void)state;
 
-    start(&test, USB_SPEED_HIGH, false);
+    start(&test, USB_SPEED_HIGH, false, true);
     change_medium_under(&test, BLOCK_READ);
     finish(&test);
 }
@@ -142,7 +142,7 @@ static void requests_of_uas_end_before_their_memory_is_given_back(void **state)
     (void)state;
 
     for (unsigned round = 0; round < 4; round++) {
-        start(&test, round & 1 ? USB_SPEED_SUPER : USB_SPEED_HIGH, true);
+        start(&test, round & 1 ? USB_SPEED_SUPER : USB_SPEED_HIGH, true, true);
         test.disk.laziness = 6;
         change_medium_under(&test, operations[round / 2]);
         const uint8_t *data = usb_model_unit_data(&test.disk.target.units[0]);
@@ -154,9 +154,90 @@ static void requests_of_uas_end_before_their_memory_is_given_back(void **state)
     }
 }
 
+/* --- docks, which call their disks fixed --- */
+
+static void start_fixed(struct media_test *test)
+{
+    start(test, USB_SPEED_SUPER, false, false);
+    assert_false(test->device->removable);
+}
+
+static int run_one(struct media_test *test, enum block_operation operation)
+{
+    struct block_request request = {.operation = operation, .lba = 0, .count = 8, .buffer = &test->bench->buffer};
+
+    return block_run(test->device, &request, &test->bench->error);
+}
+
+static void attend(struct media_test *test, uint8_t code, uint8_t qualifier)
+{
+    test->disk.target.units[0].attention[0] = code;
+    test->disk.target.units[0].attention[1] = qualifier;
+}
+
+/* Exchanged between two jobs: nothing is written to the other disk under the name and size of the first. */
+static void a_disk_that_was_exchanged_in_a_dock(void **unused)
+{
+    static const uint8_t codes[][2] = {{0x28, 0x00}, {0x29, 0x00}, {0x2a, 0x09}, {0x3f, 0x03}};
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        struct media_test test;
+        start_fixed(&test);
+        assert_int_equal(run_one(&test, BLOCK_READ), 0);
+        usb_model_bench_run(test.bench, 10 * NANOSECONDS_PER_SECOND);
+        attend(&test, codes[i][0], codes[i][1]);
+        test.disk.target.units[0].blocks /= 2;
+        uint8_t before = usb_model_unit_data(&test.disk.target.units[0])[0];
+        memset(test.bench->buffer.data, REUSED, BYTES);
+        assert_int_equal(run_one(&test, BLOCK_WRITE), -ERROR_GONE);
+        assert_int_equal(usb_model_unit_data(&test.disk.target.units[0])[0], before);
+        /* And is looked at anew. */
+        usb_model_bench_run(test.bench, 5 * NANOSECONDS_PER_SECOND);
+        test.device = usb_model_bench_disk(test.bench, "usb:MODEL0001", 10);
+        assert_non_null(test.device);
+        assert_int_equal(test.device->geometry.block_count, test.disk.target.units[0].blocks);
+        assert_int_equal(run_one(&test, BLOCK_WRITE), 0);
+        finish(&test);
+    }
+}
+
+/* In the middle of work it is one of the other reasons. */
+static void a_fixed_disk_at_work_goes_on(void **unused)
+{
+    struct media_test test;
+
+    (void)unused;
+    start_fixed(&test);
+    assert_int_equal(run_one(&test, BLOCK_WRITE), 0);
+    attend(&test, 0x28, 0x00);
+    assert_int_equal(run_one(&test, BLOCK_WRITE), 0);
+    attend(&test, 0x2a, 0x01);
+    assert_int_equal(run_one(&test, BLOCK_READ), 0);
+    finish(&test);
+}
+
+/* The dock's lid is open: whatever it is called, there is no disk. */
+static void an_empty_dock(void **unused)
+{
+    struct media_test test;
+
+    (void)unused;
+    start_fixed(&test);
+    test.disk.target.units[0].no_medium = true;
+    assert_int_equal(run_one(&test, BLOCK_READ), -ERROR_GONE);
+    assert_true(usb_model_bench_no_disk(test.bench, "usb:MODEL0001", 10));
+    test.disk.target.units[0].no_medium = false;
+    assert_non_null(usb_model_bench_disk(test.bench, "usb:MODEL0001", 10));
+    finish(&test);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_disk_that_was_exchanged_in_a_dock),
+        cmocka_unit_test(a_fixed_disk_at_work_goes_on),
+        cmocka_unit_test(an_empty_dock),
         cmocka_unit_test(writes_of_bulk_only_stay_off_another_medium),
         cmocka_unit_test(reads_of_bulk_only_end_before_their_memory_is_given_back),
         cmocka_unit_test(requests_of_uas_end_before_their_memory_is_given_back),
