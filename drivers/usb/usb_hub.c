@@ -387,11 +387,27 @@ static void hub_left(struct usb_binding *binding)
     usb_hub_gone(&((struct external_hub *)(void *)binding)->hub);
 }
 
+/*
+ * The hub is left alone, but it is there, and its devices would go on sending into memory that is somebody else's as soon as they are
+ * said to be gone. Without power they send nothing; ganged switches keep it, so the ports of USB 2 are disabled first.
+ */
+static void silence_ports(struct usb_hub *hub)
+{
+    for (unsigned port = 1; port <= hub->ports; port++) {
+        if (!hub->children[port] || hub->device->unplugged)
+            continue;
+        if (!external(hub)->super)
+            port_feature(hub, port, USB_CLEAR_FEATURE, FEATURE_PORT_ENABLE);
+        port_feature(hub, port, USB_CLEAR_FEATURE, FEATURE_PORT_POWER);
+    }
+}
+
 static void hub_detach(struct usb_binding *binding)
 {
     struct external_hub *external = (struct external_hub *)(void *)binding;
     struct usb_device *device = binding->device;
 
+    silence_ports(&external->hub);
     usb_hub_gone(&external->hub);
     usb_hub_end(&external->hub);
     external->closing = true;

@@ -423,6 +423,30 @@ static void hub_that_fails_for_good_is_given_up(void **state)
     assert_int_equal(first->detaches, 1);
 }
 
+/* The hub answers, and its devices would go on sending: they are without power before they are said to be gone. */
+static void devices_of_a_hub_that_is_given_up_are_silent(void **state)
+{
+    struct usb_model_bench *bench = *state;
+
+    for (unsigned super = 0; super < 2; super++) {
+        chain(bench, &bench->host.ports[super], super ? USB_SPEED_SUPER : USB_SPEED_HIGH, 1);
+        usb_test_device_init(&devices[0], super ? USB_SPEED_SUPER : USB_SPEED_HIGH, "DEVICE");
+        usb_model_plug(&hubs[0].ports[0], &devices[0].model);
+        assert_true(usb_model_bench_settle(bench, 10));
+        unsigned goings = first->goings;
+        for (unsigned i = 0; i < 20 && first->goings == goings; i++) {
+            hubs[0].device.halted[17] = true;
+            usb_model_bench_run(bench, SECOND);
+        }
+        assert_int_equal(first->goings, goings + 1);
+        assert_false(hubs[0].ports[0].enabled);
+        assert_false(hubs[0].ports[0].powered);
+        usb_model_unplug(&hubs[0].device);
+        assert_true(usb_model_bench_settle(bench, 10));
+        usb_model_unplug(&devices[0].model);
+    }
+}
+
 static void hostile_hub_descriptors(void **state)
 {
     static const struct {
@@ -471,6 +495,7 @@ int main(void)
         BENCH_TEST(hub_itself_has_over_current),
         BENCH_TEST(status_endpoint_stalls),
         BENCH_TEST(hub_that_fails_for_good_is_given_up),
+        BENCH_TEST(devices_of_a_hub_that_is_given_up_are_silent),
         BENCH_TEST(hostile_hub_descriptors),
     };
 
