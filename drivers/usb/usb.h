@@ -144,6 +144,8 @@ struct usb_device {
     /* Low and full speed behind a high-speed hub: the hub whose transaction translator serves it, and that hub's port. */
     struct usb_device *translator;
     unsigned translator_port;
+    bool several_translators; /* a hub's: one for each port */
+    uint8_t number;           /* its address on the bus, since device_address() */
 
     enum usb_device_state state;
     uint16_t vendor_id, product_id, release;
@@ -337,7 +339,7 @@ struct usb_host_limits {
 struct usb_host_operations {
     /* Waits. A slot and endpoint 0 (max_packet as device->control has it) for a device that was just reset; no address yet. */
     int (*device_open)(struct usb_device *device);
-    /* Waits. SET_ADDRESS by the controller: device->host has it. */
+    /* Waits. SET_ADDRESS by the controller, which chooses it: device->number. */
     int (*device_address)(struct usb_device *device);
     /* Waits. device->control.max_packet was wrong. */
     int (*control_update)(struct usb_device *device);

@@ -316,8 +316,8 @@ static int hub_configure(struct external_hub *external, const struct usb_interfa
     status = read_hub_descriptor(external, error);
     if (status)
         return status;
-    status = device->bus->operations->hub_update(device, external->hub.ports,
-                                                 high && interface->protocol == PROTOCOL_SEVERAL_TRANSLATORS,
+    device->several_translators = high && interface->protocol == PROTOCOL_SEVERAL_TRANSLATORS;
+    status = device->bus->operations->hub_update(device, external->hub.ports, device->several_translators,
                                                  high ? external->characteristics >> 5 & 3 : 0);
     return status ? error_set(error, (enum error_code) - status, OPERATION_OPEN, device->name, ERROR_NO_BLOCK,
                               "the controller does not take the hub")

@@ -81,6 +81,26 @@ int usb_run(struct usb_transfer *transfer, uint64_t timeout)
     return over ? -ERROR_GONE : -ERROR_TIMEOUT;
 }
 
+/*
+ * USB 2.0, 11.17.5: a translator keeps a transaction that failed until it is told to forget it, and takes no other one for the
+ * endpoint. A hub that does not know the request has nothing to forget.
+ */
+static void clear_translator(const struct usb_endpoint *endpoint)
+{
+    const struct usb_device *device = endpoint->device;
+    struct usb_device *hub = device->translator;
+    unsigned number = endpoint->address & 0x0fu;
+
+    if (!hub || is_refused(device) || is_refused(hub) ||
+        (endpoint->type != USB_ENDPOINT_CONTROL && endpoint->type != USB_ENDPOINT_BULK))
+        return;
+    uint16_t index = (uint16_t)(hub->several_translators ? device->translator_port : 1);
+    for (unsigned in = 0; in < 2; in++)
+        if (endpoint->type == USB_ENDPOINT_CONTROL || in == (endpoint->address & USB_IN) / USB_IN)
+            usb_control(hub, USB_TYPE_CLASS | USB_RECIPIENT_OTHER, USB_CLEAR_TT_BUFFER,
+                        USB_TT_BUFFER(number, device->number, endpoint->type, in), index, NULL, 0, 0);
+}
+
 /* --- control requests --- */
 
 static bool control_is_free(void *context)
@@ -114,8 +134,10 @@ int usb_control(struct usb_device *device, uint8_t request_type, uint8_t request
         memcpy(device->control_buffer.data, data, length);
     int status = usb_run(transfer, timeout);
     /* A stall is over with the next request; after a failure of the link the host has stopped (xHCI 1.2, 4.6.8). */
-    if (status == -ERROR_IO && !is_refused(device))
+    if (status == -ERROR_IO && !is_refused(device)) {
         bus->operations->endpoint_reset(&device->control);
+        clear_translator(&device->control);
+    }
     size_t moved = transfer->moved < length ? transfer->moved : length;
     if (!status && moved && request_type & USB_IN)
         memcpy(data, device->control_buffer.data, moved);
@@ -242,6 +264,7 @@ int usb_endpoint_reset(struct usb_endpoint *endpoint)
     int status = device->bus->operations->endpoint_reset(endpoint);
     if (status)
         return status;
+    clear_translator(endpoint);
     status = usb_control(device, USB_RECIPIENT_ENDPOINT, USB_CLEAR_FEATURE, USB_FEATURE_ENDPOINT_HALT,
                          endpoint->address, NULL, 0, 0);
     return status < 0 ? status : 0;

@@ -18,6 +18,10 @@ struct usb_setup {
 #define USB_RECIPIENT_INTERFACE 1
 #define USB_RECIPIENT_ENDPOINT 2
 #define USB_RECIPIENT_OTHER 3
+/* USB 2.0, 11.24.2.3: of hubs with transaction translators */
+#define USB_CLEAR_TT_BUFFER 8
+#define USB_TT_BUFFER(endpoint, address, type, in)                                                                     \
+    ((uint16_t)((endpoint) | (address) << 4 | (unsigned)(type) << 11 | ((in) ? 1u << 15 : 0)))
 
 /* 9.4 */
 enum usb_request {

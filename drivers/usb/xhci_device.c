@@ -102,9 +102,11 @@ int xhci_device_address(struct usb_device *device)
         return -ERROR_GONE;
     /* Its context begins anew, and with it endpoint 0. */
     int result = slot_address(slot, false);
-    if (!result)
-        slot->addressed = true;
-    return result;
+    if (result)
+        return result;
+    slot->addressed = true;
+    device->number = XHCI_SLOT_ADDRESS_OF(xhci_slot_context(slot)->state);
+    return 0;
 }
 
 int xhci_control_update(struct usb_device *device)

@@ -364,7 +364,9 @@ struct usb_model_hub {
     /* What it saw */
     int depth; /* SET_HUB_DEPTH; -1: none came */
     unsigned port_requests;
-    bool over_current, over_current_changed; /* of the hub itself */
+    unsigned translator_clears;                  /* CLEAR_TT_BUFFER */
+    uint16_t translator_value, translator_index; /* of the last one */
+    bool over_current, over_current_changed;     /* of the hub itself */
 };
 
 /* Speed full, high or super. The interrupt endpoint is 0x81. */

@@ -281,7 +281,7 @@ static int device_address(struct usb_device *device)
         violation(host, "two devices are in the Default state");
     result = model ? usb_model_set_address(model, (uint8_t)(slot->number + 1)) : USB_MODEL_ERROR;
     if (!result)
-        slot->address = (uint8_t)(slot->number + 1);
+        slot->address = device->number = (uint8_t)(slot->number + 1);
     pass_time(host);
     return !result                     ? 0
            : result == USB_MODEL_STALL ? -ERROR_REFUSED

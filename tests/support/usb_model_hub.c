@@ -166,6 +166,13 @@ static int port_request(struct usb_model_hub *hub, const struct usb_setup *setup
         return set_port_feature(hub, port, setup->value);
     case USB_CLEAR_FEATURE:
         return clear_port_feature(hub, port, setup->value);
+    case USB_CLEAR_TT_BUFFER:
+        if (hub->device.speed != USB_SPEED_HIGH || (!hub->multiple_translators && number != 1))
+            usb_model_violation(&hub->device, "CLEAR_TT_BUFFER of a translator that it does not have");
+        hub->translator_clears++;
+        hub->translator_value = setup->value;
+        hub->translator_index = setup->index;
+        return 0;
     default:
         return USB_MODEL_STALL;
     }

@@ -104,6 +104,35 @@ static void failures_with_stalls_as_the_standard_allows(void **state)
     assert_int_equal(disk->model.storage_resets, 0);
 }
 
+/* A full-speed disk behind a high-speed hub: its translator keeps the transaction that failed until it is told to forget it. */
+static void a_stall_behind_a_translator(void **state)
+{
+    static struct usb_model_hub hub;
+    struct usb_disk_bench *disk = *state;
+    usb_model_hub_init(&hub, &disk->bench->platform.platform, USB_SPEED_HIGH, 4);
+    hub.multiple_translators = true;
+    usb_model_plug(&disk->bench->host.ports[0], &hub.device);
+    usb_disk_make(disk, USB_SPEED_FULL, 1);
+    disk->model.stall_when_short = true;
+    usb_disk_unit(disk)->no_mode_sense = true;
+    usb_model_plug(&hub.ports[2], &disk->model.device);
+    struct block_device *device = usb_disk_find(disk, USB_DISK_NAME);
+    usb_disk_unit(disk)->bad_lba = 5;
+    usb_disk_unit(disk)->bad_count = 1;
+    unsigned before = hub.translator_clears;
+    assert_int_equal(usb_disk_run(disk, device, BLOCK_READ, 0, 16), -ERROR_MEDIUM);
+    assert_int_equal(usb_disk_run(disk, device, BLOCK_READ, 6, 16), 0);
+    assert_int_equal(hub.translator_clears, before + 1);
+    assert_int_equal(hub.translator_index, 3);
+    assert_int_equal(hub.translator_value & 0x9800, 0x9000); /* bulk, in */
+    assert_int_equal(hub.translator_value >> 4 & 0x7f, disk->model.device.address);
+    usb_model_unplug(&hub.device);
+    assert_true(usb_model_bench_no_disk(disk->bench, USB_DISK_NAME, 10));
+    usb_model_host_stop(&disk->bench->host);
+    usb_model_unplug(&disk->model.device);
+    usb_model_hub_end(&hub);
+}
+
 /* Devices that end their data in their own ways: what stands in front of the model's endpoint. */
 static struct {
     const struct usb_model_operations *model;
@@ -338,6 +367,7 @@ int main(void)
         TEST(busy_aborted_and_attention_pass),
         TEST(faults_on_the_wire_pass),
         TEST(failures_with_stalls_as_the_standard_allows),
+        TEST(a_stall_behind_a_translator),
         TEST(a_status_in_place_of_data),
         TEST(an_empty_packet_before_the_status),
         TEST(a_hang_ends_at_the_deadline),
