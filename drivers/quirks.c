@@ -9,7 +9,6 @@ static const char no_queue[] = "native command queuing is announced but does not
 
 static const char no_streams[] = "streams are announced, but lose transfers or hang the endpoint";
 static const char below_4_gib[] = "64-bit addresses are announced, but their upper half is lost";
-static const char shared_ports[] = "its ports are shared with an EHCI until they are switched over";
 
 static const struct quirk_entry quirk_table[] = {
     /* NVMe */
@@ -48,19 +47,14 @@ static const struct quirk_entry quirk_table[] = {
     {0x11ab, 0x6121, QUIRK_AHCI_NO_QUEUE, no_queue},                                     /* Marvell 88SE6121 */
     {0x11ab, 0x6145, QUIRK_AHCI_NO_QUEUE, no_queue},                                     /* Marvell 88SE6145 */
     /* xHCI */
-    {0x1b73, 0x1009, QUIRK_XHCI_NO_STREAMS, no_streams},    /* Fresco Logic FL1009 */
-    {0x1b21, 0x1042, QUIRK_XHCI_NO_STREAMS, no_streams},    /* ASMedia ASM1042 */
-    {0x1b6f, 0x7023, QUIRK_XHCI_NO_STREAMS, no_streams},    /* Etron EJ168 */
-    {0x1b6f, 0x7052, QUIRK_XHCI_NO_STREAMS, no_streams},    /* Etron EJ188 */
-    {0x1106, 0x3432, QUIRK_XHCI_NO_STREAMS, no_streams},    /* VIA VL800 */
-    {0x1b21, 0x1142, QUIRK_XHCI_32_BITS, below_4_gib},      /* ASMedia ASM1042A */
-    {0x1b21, 0x2142, QUIRK_XHCI_32_BITS, below_4_gib},      /* ASMedia ASM2142 */
-    {0x1b21, 0x3242, QUIRK_XHCI_32_BITS, below_4_gib},      /* ASMedia ASM3242 */
-    {0x8086, 0x1e31, QUIRK_XHCI_INTEL_PORTS, shared_ports}, /* Intel 7 Series */
-    {0x8086, 0x8c31, QUIRK_XHCI_INTEL_PORTS, shared_ports}, /* Intel 8 Series */
-    {0x8086, 0x9c31, QUIRK_XHCI_INTEL_PORTS, shared_ports}, /* Intel 8 Series, low power */
-    {0x8086, 0x8cb1, QUIRK_XHCI_INTEL_PORTS, shared_ports}, /* Intel 9 Series */
-    {0x8086, 0x9cb1, QUIRK_XHCI_INTEL_PORTS, shared_ports}, /* Intel 9 Series, low power */
+    {0x1b73, 0x1009, QUIRK_XHCI_NO_STREAMS, no_streams}, /* Fresco Logic FL1009 */
+    {0x1b21, 0x1042, QUIRK_XHCI_NO_STREAMS, no_streams}, /* ASMedia ASM1042 */
+    {0x1b6f, 0x7023, QUIRK_XHCI_NO_STREAMS, no_streams}, /* Etron EJ168 */
+    {0x1b6f, 0x7052, QUIRK_XHCI_NO_STREAMS, no_streams}, /* Etron EJ188 */
+    {0x1106, 0x3432, QUIRK_XHCI_NO_STREAMS, no_streams}, /* VIA VL800 */
+    {0x1b21, 0x1142, QUIRK_XHCI_32_BITS, below_4_gib},   /* ASMedia ASM1042A */
+    {0x1b21, 0x2142, QUIRK_XHCI_32_BITS, below_4_gib},   /* ASMedia ASM2142 */
+    {0x1b21, 0x3242, QUIRK_XHCI_32_BITS, below_4_gib},   /* ASMedia ASM3242 */
 };
 
 uint32_t quirks_find(const struct pci_device *device, bool log)

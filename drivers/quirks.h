@@ -27,8 +27,6 @@ enum quirk {
     QUIRK_XHCI_NO_STREAMS = 1 << 7,
     /* Addresses above 4 GiB do not work, whatever HCCPARAMS1.AC64 says. */
     QUIRK_XHCI_32_BITS = 1 << 8,
-    /* Ports are shared with an EHCI, and switched by registers in configuration space. */
-    QUIRK_XHCI_INTEL_PORTS = 1 << 9,
 };
 
 struct quirk_entry {

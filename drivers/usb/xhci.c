@@ -116,36 +116,6 @@ static void give_to_firmware(struct xhci *xhci)
     register_write32(registers, xhci->legacy + XHCI_LEGCTLSTS, control | xhci->firmware_smi);
 }
 
-static uint32_t config_read(struct xhci *xhci, unsigned offset)
-{
-    return xhci->platform->ops->pci_config_read32(xhci->pci, offset);
-}
-
-static void config_write(struct xhci *xhci, unsigned offset, uint32_t value)
-{
-    xhci->platform->ops->pci_config_write32(xhci->pci, offset, value);
-}
-
-/* Intel's 7 to 9 Series: ports that an EHCI shares come to the xHCI, and get their SuperSpeed half. */
-static void route_ports(struct xhci *xhci)
-{
-    if (!(xhci->quirks & QUIRK_XHCI_INTEL_PORTS))
-        return;
-    xhci->port_routing[0] = config_read(xhci, XHCI_INTEL_XUSB2PR);
-    xhci->port_routing[1] = config_read(xhci, XHCI_INTEL_USB3_PSSEN);
-    xhci->ports_routed = true;
-    config_write(xhci, XHCI_INTEL_USB3_PSSEN, xhci->port_routing[1] | config_read(xhci, XHCI_INTEL_USB3PRM));
-    config_write(xhci, XHCI_INTEL_XUSB2PR, xhci->port_routing[0] | config_read(xhci, XHCI_INTEL_XUSB2PRM));
-}
-
-static void route_ports_back(struct xhci *xhci)
-{
-    if (!xhci->ports_routed)
-        return;
-    config_write(xhci, XHCI_INTEL_USB3_PSSEN, xhci->port_routing[1]);
-    config_write(xhci, XHCI_INTEL_XUSB2PR, xhci->port_routing[0]);
-}
-
 /* ---- bring-up ---- */
 
 static int controller_halt(struct xhci *xhci)
@@ -260,7 +230,6 @@ static int controller_start(struct xhci *xhci, struct error *error)
     if (result)
         return result;
     take_from_firmware(xhci);
-    route_ports(xhci);
     result = controller_reset(xhci);
     if (result)
         return failed(xhci, error, (enum error_code) - result, "it does not come out of its reset");
@@ -280,10 +249,8 @@ static void controller_stop(struct xhci *xhci)
         platform_log(xhci->platform, LOG_WARNING, "%s: cannot be reset%s", xhci->bus.name,
                      xhci->pci->dma_unsafe ? "; what is on it is gone until the machine is switched off" : "");
     }
-    if (xhci->pci->dma_unsafe)
-        return;
-    route_ports_back(xhci);
-    give_to_firmware(xhci);
+    if (!xhci->pci->dma_unsafe)
+        give_to_firmware(xhci);
 }
 
 /* ---- the bus on it ---- */

@@ -188,8 +188,6 @@ struct xhci {
     /* As found, to be given back */
     bool firmware_owned;
     uint32_t firmware_smi;
-    bool ports_routed;
-    uint32_t port_routing[2]; /* XUSB2PR, USB3_PSSEN */
 
     struct xhci_pool *pools;
     unsigned pool_count;

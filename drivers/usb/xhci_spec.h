@@ -404,11 +404,4 @@ struct xhci_stream_context {
 _Static_assert(sizeof(struct xhci_stream_context) == 16, "6.2.4.1");
 #define XHCI_STREAM_PRIMARY (1u << 1) /* SCT 1: a primary transfer ring; linear arrays hold nothing else */
 
-/* ---- Intel's port switches, in configuration space (Intel 7 Series / C216 Chipset Family PCH, 16.1) ---- */
-
-#define XHCI_INTEL_XUSB2PR 0xd0u    /* USB 2 ports: 1 to xHCI, 0 to EHCI */
-#define XHCI_INTEL_XUSB2PRM 0xd4u   /* those that may be switched */
-#define XHCI_INTEL_USB3_PSSEN 0xd8u /* SuperSpeed terminations */
-#define XHCI_INTEL_USB3PRM 0xdcu
-
 #endif

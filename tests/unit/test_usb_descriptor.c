@@ -111,7 +111,11 @@ static void endpoints_at_their_limits(void **unused)
     static const struct endpoint_case cases[] = {
         {USB_SPEED_HIGH, 0x81, 2, 512, 0, 512, 0, 0, 0},
         {USB_SPEED_HIGH, 0x81, 2, 1024, 0, 512, 0, 0, 0},
+        {USB_SPEED_HIGH, 0x81, 2, 64, 0, 512, 0, 0, 0}, /* bulk has one size there, whatever is said */
         {USB_SPEED_FULL, 0x81, 2, 512, 0, 64, 0, 0, 0},
+        {USB_SPEED_FULL, 0x81, 2, 33, 0, 32, 0, 0, 0},
+        {USB_SPEED_FULL, 0x81, 2, 3, 0, 8, 0, 0, 0},
+        {USB_SPEED_SUPER, 0x81, 2, 512, 0, 1024, 0, 0, 0},
         {USB_SPEED_SUPER, 0x81, 2, 0x7ff, 0, 1024, 0, 0, 0},
         {USB_SPEED_LOW, 0x81, 2, 8, 0, 0, 0, 0, 0},      /* no bulk at low speed */
         {USB_SPEED_HIGH, 0x81, 2, 0, 0, 0, 0, 0, 0},     /* no packets */
