@@ -37,7 +37,7 @@ enum message_id {
     MESSAGE_SOURCE_MOUNTED,       /* text[0] device, text[1] where */
     MESSAGE_SOURCE_HALF_RESTORED, /* text[0] device, text[1] image's UUID: a restore onto it was cut off */
     MESSAGE_TARGET_MOUNTED,       /* text[0] device, text[1] where */
-    MESSAGE_TARGET_SMALLER,       /* number[0] bytes needed, number[1] bytes there: needs shrinking */
+    MESSAGE_TARGET_SMALLER,       /* number[0] bytes needed, number[1] bytes there */
     MESSAGE_SECTOR_SIZE,          /* number[0] image's, number[1] target's */
     MESSAGE_TARGET_IS_SOURCE,
     MESSAGE_TARGET_HOLDS_IMAGE,

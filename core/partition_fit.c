@@ -23,7 +23,7 @@ struct fit {
 static int no_space(const struct fit *fit, uint64_t blocks, struct error *error)
 {
     return error_set(error, ERROR_NO_SPACE, OPERATION_PARSE, fit->table->disk_name, ERROR_NO_BLOCK,
-                     "needs shrinking: %llu blocks are needed, %llu are there", (unsigned long long)blocks,
+                     "too small: %llu blocks are needed, %llu are there", (unsigned long long)blocks,
                      (unsigned long long)fit->disk_blocks);
 }
 

@@ -194,7 +194,7 @@ class HostTest(unittest.TestCase):
     def test_refusals_write_nothing(self):
         small = self.garbage_target("small.img", 256 * MIB)
         before = pc.run("sha256sum", small).stdout
-        assert "needs shrinking" in eidolon("restore", self.image, small, "--yes", expect=REFUSED)
+        assert "the target is too small" in eidolon("restore", self.image, small, "--yes", expect=REFUSED)
         assert "nobody is here to agree" in eidolon("restore", self.image + "#4", small, expect=REFUSED)
         eidolon("restore", self.image, small, "--yes", "--dry-run", expect=REFUSED)
         assert pc.run("sha256sum", small).stdout == before

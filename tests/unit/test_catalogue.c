@@ -480,8 +480,8 @@ static void test_english_sentences(void **state)
     error = (struct error){.code = ERROR_CANCELLED, .operation = OPERATION_READ, .block = ERROR_NO_BLOCK};
     assert_string_equal(error_sentence(&error, text), "cancelled.");
     assert_string_equal(message_sentence(&message, text),
-                        "partition 3: needs shrinking: 2.0 KiB are needed (2048 bytes), "
-                        "the target has 1.0 KiB (1024 bytes).");
+                        "partition 3: the target is too small: 2.0 KiB are needed (2048 bytes), "
+                        "it has 1.0 KiB (1024 bytes).");
     assert_string_equal(message_sentence_in(languages[0], &message, other), text);
     assert_string_equal(message_sentence_in(NULL, &message, other), text);
     for (unsigned operation = 0; languages[0]->operations && operation < OPERATION_COUNT; operation++)

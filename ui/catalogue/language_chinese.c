@@ -311,7 +311,7 @@ static const char *const messages[MESSAGE_COUNT] = {
         "盘启动",
     [MESSAGE_SOURCE_HALF_RESTORED] = "%t 的还原未完成（映像 %u）：上一次还原中途中断",
     [MESSAGE_TARGET_MOUNTED] = "%t 已挂载在 %u：请先卸载",
-    [MESSAGE_TARGET_SMALLER] = "需要缩小：所需空间为 %a（%0 字节），而目标只有 %b（%1 字节）",
+    [MESSAGE_TARGET_SMALLER] = "目标太小：需要 %a（%0 字节），而目标只有 %b（%1 字节）",
     [MESSAGE_SECTOR_SIZE] = "映像来自扇区为 %0 字节的磁盘，而目标的扇区为 %1 字节：在目标上将找不到文件系统和分区表",
     [MESSAGE_TARGET_IS_SOURCE] = "源和目标是同一个磁盘",
     [MESSAGE_TARGET_HOLDS_IMAGE] = "映像就在目标上",

@@ -68,7 +68,7 @@ static const char *const messages[MESSAGE_COUNT] = {
                                "image. Unmount it or boot the stick for an image that can be trusted",
     [MESSAGE_SOURCE_HALF_RESTORED] = "%t is half restored (image %u): a restore onto it did not end",
     [MESSAGE_TARGET_MOUNTED] = "%t is mounted at %u: unmount it first",
-    [MESSAGE_TARGET_SMALLER] = "needs shrinking: %a are needed (%0 bytes), the target has %b (%1 bytes)",
+    [MESSAGE_TARGET_SMALLER] = "the target is too small: %a are needed (%0 bytes), it has %b (%1 bytes)",
     [MESSAGE_SECTOR_SIZE] = "the image was made from a disk with sectors of %0 bytes, the target has %1: file systems "
                             "and tables would not be found there",
     [MESSAGE_TARGET_IS_SOURCE] = "source and target are the same disk",

@@ -336,7 +336,7 @@ static const char *const messages[MESSAGE_COUNT] = {
         "이미지를 만들려면 마운트를 해제하거나 Eidolon USB 스틱으로 부팅하십시오",
     [MESSAGE_SOURCE_HALF_RESTORED] = "%t: 이 디스크로의 복원이 끝나지 않았습니다(이미지 %u)",
     [MESSAGE_TARGET_MOUNTED] = "%t: %u에 마운트되어 있습니다. 먼저 마운트를 해제하십시오",
-    [MESSAGE_TARGET_SMALLER] = "축소해야 합니다. %a(%0바이트)가 필요하지만 대상은 %b(%1바이트)입니다",
+    [MESSAGE_TARGET_SMALLER] = "대상이 너무 작습니다. %a(%0바이트)가 필요하지만 대상은 %b(%1바이트)입니다",
     [MESSAGE_SECTOR_SIZE] = "이미지는 섹터가 %0바이트인 디스크에서 만들었지만 대상의 섹터는 %1바이트입니다. 대상에서 "
                             "파일 시스템과 파티션 테이블을 "
                             "찾을 수 없게 됩니다",
