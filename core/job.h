@@ -73,6 +73,8 @@ struct plan_patch {
 };
 
 #define PLAN_PATCHES_MAX 4
+#define PLAN_GAP_MAX                                                                                                   \
+    (64u * 1024 * 1024) /* of what lies between two partitions; of a larger gap both ends are saved, which is less */
 
 struct plan {
     enum job_kind kind;

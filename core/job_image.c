@@ -136,12 +136,21 @@ void job_image_damaged(struct job *job, uint64_t offset, uint64_t bytes, int sta
     job_fail(job, &error);
 }
 
+void job_image_unreadable(struct job *job, uint64_t offset, uint64_t bytes)
+{
+    const struct image_region *region = job_region_at(job->plan, offset);
+
+    job->result->unreadable_bytes += bytes;
+    job_run_message(job, &job->damaged_run, MESSAGE_IMAGE_UNREADABLE, region ? region->partition : 0, NULL, offset,
+                    bytes);
+}
+
 void job_image_damage_ends(struct job *job)
 {
     const struct message run = job->damaged_run;
 
     job_run_message(job, &job->damaged_run, MESSAGE_IMAGE_DAMAGED, 0, NULL, 0, 0);
-    if (run.id && run.number[0] + run.number[1] == job->plan->description.disk_bytes)
+    if (run.id == MESSAGE_IMAGE_DAMAGED && run.number[0] + run.number[1] == job->plan->description.disk_bytes)
         job_message(job, MESSAGE_WARNING, MESSAGE_IMAGE_INCOMPLETE, 0, NULL, NULL, run.number[0], 0);
 }
 
@@ -183,7 +192,7 @@ static bool check_drain(struct job *job)
     if (slot->status || (slot->chunk.kind == IMAGE_UNREADABLE && slot->chunk.lost))
         job_image_damaged(job, slot->offset, slot->chunk.length, slot->status ? slot->status : -ERROR_CORRUPT);
     else if (slot->chunk.kind == IMAGE_UNREADABLE && job->plan->kind == JOB_VERIFY)
-        job->result->unreadable_bytes += slot->chunk.length;
+        job_image_unreadable(job, slot->offset, slot->chunk.length);
     else
         job->result->verified_bytes += job_slot(slot)->used_bytes;
     job->checked_bytes += job_slot(slot)->used_bytes;

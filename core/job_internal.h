@@ -260,6 +260,8 @@ void job_image_drop(struct job *job);
 /* The slot does not need its stored bytes any more. */
 void job_image_release(struct job *job, struct pipeline_slot *slot);
 /* A chunk that cannot be decoded, or a lost run: salvage tells and goes on, otherwise the job fails. */
+/* So much of the image stands for what was unreadable when it was made. */
+void job_image_unreadable(struct job *job, uint64_t offset, uint64_t bytes);
 void job_image_damaged(struct job *job, uint64_t offset, uint64_t bytes, int status);
 /* Sends what was gathered about damage. */
 void job_image_damage_ends(struct job *job);

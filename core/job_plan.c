@@ -8,7 +8,6 @@
 #define TABLE_BYTES_MAX (1024u * 1024)
 #define GPT_BLOCKS 33u /* a backup header and 128 entries of 128 bytes, at 512-byte blocks */
 /* Policy: space in no partition is copied whole up to this size; of more, only what stands at its ends. */
-#define GAP_WHOLE_MAX (64u * 1024 * 1024)
 #define GAP_END (16u * 1024 * 1024)
 
 struct block_device *plan_source_device(const struct plan *plan)
@@ -47,8 +46,7 @@ static void take_messages(struct plan *plan, const struct message_list *from, un
         struct message *added = message_add(&plan->messages, message->level, message->id,
                                             message->partition ? message->partition : partition, message->text[0],
                                             message->text[1], message->number[0], message->number[1]);
-        if (added)
-            added->number[2] = message->number[2];
+        added->number[2] = message->number[2];
     }
     plan->messages.dropped += from->dropped;
 }
@@ -137,7 +135,7 @@ static int plan_gap(struct plan *plan, uint64_t from, uint64_t to)
     if (to <= from)
         return 0;
     region = add_region(plan, 0, from, to - from);
-    if (to - from <= GAP_WHOLE_MAX || plan->request.options.raw || !gaps_are_unused(&plan->table))
+    if (to - from <= PLAN_GAP_MAX || plan->request.options.raw || !gaps_are_unused(&plan->table))
         return use_all(plan, region);
     region->used_bytes = 2 * GAP_END;
     plan_message(plan, MESSAGE_INFO, MESSAGE_GAP_SKIPPED, plan->request.source.disk->name, NULL, from + GAP_END,

@@ -241,7 +241,7 @@ static void place_slot(struct job *job, struct pipeline_slot *slot)
     } else if (job->reader && slot->chunk.kind == IMAGE_UNREADABLE && slot->chunk.lost) {
         job_image_damaged(job, own->source_offset, slot->chunk.length, -ERROR_CORRUPT);
     } else if (job->reader && slot->chunk.kind == IMAGE_UNREADABLE) {
-        job->result->unreadable_bytes += slot->chunk.length;
+        job_image_unreadable(job, own->source_offset, slot->chunk.length);
     }
     if (job_status(job) || !claim_place(job, own))
         return;

@@ -41,7 +41,7 @@ static bool take_chunk(struct job *job)
     if (chunk->kind == IMAGE_UNREADABLE && chunk->lost)
         job_image_damaged(job, job->next_offset, chunk->length, -ERROR_CORRUPT);
     else if (chunk->kind == IMAGE_UNREADABLE)
-        job->result->unreadable_bytes += chunk->length;
+        job_image_unreadable(job, job->next_offset, chunk->length);
     if (!length || (!data && chunk->kind != IMAGE_ZERO)) {
         job_image_drop(job);
         return true;

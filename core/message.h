@@ -47,6 +47,7 @@ enum message_id {
     MESSAGE_SPACE_LIKELY_SHORT, /* number[0] probably needed, number[1] free */
     MESSAGE_SPACE_NONE,         /* number[0] needed whatever the disk holds, number[1] free */
     MESSAGE_UNREADABLE,         /* text[0] disk, number[0] byte offset, number[1] bytes: stored as zeroes */
+    MESSAGE_IMAGE_UNREADABLE,   /* the same, when the image was made: zeroes stand for them */
     MESSAGE_IMAGE_DAMAGED,      /* number[0] byte offset on the disk, number[1] bytes */
     MESSAGE_IMAGE_INCOMPLETE,   /* number[0] bytes of the disk that are there */
     MESSAGE_NOT_READ_BACK,      /* written, not read back */
@@ -88,8 +89,9 @@ struct message {
 struct message_list {
     struct message items[MESSAGE_LIST_MAX];
     unsigned count, dropped;
+    struct message last; /* of those that were not kept */
 };
-/* text0/text1 may be NULL. Returns the message, or NULL when the list is full. */
+/* text0/text1 may be NULL. Returns the message; one that is not kept is good until the next one. */
 struct message *message_add(struct message_list *list, enum message_level level, enum message_id id, unsigned partition,
                             const char *text0, const char *text1, uint64_t number0, uint64_t number1);
 

@@ -56,6 +56,12 @@ static int find_disks(struct session *session, struct error *error)
 static int resolve(struct session *session, const char *name, struct block_device **device, struct error *error)
 {
     *device = NULL;
+    /* By the name that it has been given, whatever that looks like. */
+    for (struct block_device *at = session->registry->first; at; at = at->registry_next)
+        if (strcmp(at->name, name) == 0)
+            *device = at;
+    if (*device)
+        return 0;
     if (access(name, F_OK) == 0 || strchr(name, '/'))
         return 0;
     int status = posix_disks_find(session->loop, session->registry, error);
@@ -207,6 +213,7 @@ int main(int count, char **words)
     /* Without SA_RESTART: a question that waits for an answer ends, too. */
     sigaction(SIGINT, &(struct sigaction){.sa_handler = on_signal}, NULL);
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_signal}, NULL);
+    sigaction(SIGHUP, &(struct sigaction){.sa_handler = on_signal}, NULL); /* the window was closed: end in order */
     struct platform *platform = posix_platform(&cancelled);
     library_init(platform);
     loop_init(&loop, platform);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #define _GNU_SOURCE
+#include <blake3.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -293,6 +294,29 @@ static int prepare(struct posix_block *block, bool write, struct error *error)
     return 0;
 }
 
+/* A path that is longer than a name has a short form, "file:its-end~0123456789abcdef", that no other one has. */
+static void name_by_path(const char *path, char name[BLOCK_NAME_MAX])
+{
+    blake3_hasher hasher;
+    uint8_t hash[8];
+    size_t length = strlen(path), room = BLOCK_NAME_MAX - 24;
+
+    if (length < BLOCK_NAME_MAX) {
+        memcpy(name, path, length + 1);
+        return;
+    }
+    blake3_hasher_init(&hasher);
+    blake3_hasher_update(&hasher, path, length);
+    blake3_hasher_finalize(&hasher, hash, sizeof(hash));
+    const char *end = path + length - room;
+    while ((*end & 0xc0) == 0x80) /* not in the middle of a character */
+        end++;
+    const char *slash = strrchr(end, '/');
+    int used = snprintf(name, BLOCK_NAME_MAX, "file:%s~", slash ? slash + 1 : end);
+    for (size_t i = 0; i < sizeof(hash); i++)
+        used += snprintf(name + used, BLOCK_NAME_MAX - (size_t)used, "%02x", hash[i]);
+}
+
 int posix_block_open(struct loop *loop, const char *path, bool write, struct block_device **device, struct error *error)
 {
     struct posix_block *block = calloc(1, sizeof(*block));
@@ -317,7 +341,7 @@ int posix_block_open(struct loop *loop, const char *path, bool write, struct blo
     block->device.bus = BUS_FILE;
     block->device.read_only = !write;
     block->device.volatile_cache = true;
-    snprintf(block->device.name, sizeof(block->device.name), "%s", path);
+    name_by_path(path, block->device.name);
     snprintf(block->device.driver, sizeof(block->device.driver), "linux");
     int result = prepare(block, write, error);
     if (!result)

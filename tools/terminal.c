@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #define BUFFER_SIZE 8192
+#define CONTROL_L 12
 #define ENTER_SCREEN "\033[?1049h\033[?7l" /* alternate screen, no wrapping at the right edge */
 #define LEAVE_SCREEN "\033[0m\033[?7h\033[?25h\033[?1049l"
 
@@ -26,6 +28,15 @@ struct terminal {
     size_t used;
     char buffer[BUFFER_SIZE];
 };
+
+/* The window has another size: what it shows is not what was drawn. */
+static volatile sig_atomic_t resized;
+
+static void on_resize(int number)
+{
+    (void)number;
+    resized = 1;
+}
 
 static void send_all(struct terminal *terminal)
 {
@@ -183,6 +194,7 @@ struct face *terminal_open(struct platform *platform, volatile sig_atomic_t *int
     raw.c_cc[VTIME] = 0;
     tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
     put_text(terminal, ENTER_SCREEN);
+    sigaction(SIGWINCH, &(struct sigaction){.sa_handler = on_resize}, NULL);
     return &terminal->face;
 }
 
@@ -197,6 +209,11 @@ bool terminal_read_key(struct screen *screen, struct key *key)
         return true;
     }
     ssize_t size = read(STDIN_FILENO, bytes, sizeof(bytes));
+    if (resized || (size > 0 && memchr(bytes, CONTROL_L, (size_t)size))) {
+        resized = 0;
+        screen_forget(screen);
+        screen_update(screen);
+    }
     if (size > 0)
         terminal_keys_add(&terminal->keys, bytes, (size_t)size, now);
     return terminal_keys_next(&terminal->keys, now, key);

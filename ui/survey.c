@@ -107,3 +107,18 @@ uint64_t survey_used(const struct survey *survey, unsigned partition)
     }
     return used;
 }
+
+uint64_t survey_gaps(const struct survey *survey, uint64_t disk_bytes)
+{
+    uint64_t bytes = 0, kept = (survey->count + 1ULL) * PLAN_GAP_MAX;
+    bool chained = false;
+
+    if (!survey->table.count)
+        return 0;
+    for (unsigned i = 0; i < survey->count; i++) {
+        bytes += survey->volumes[i].bytes;
+        chained = chained || (survey->table.kind == TABLE_MBR && survey->volumes[i].partition > 4);
+    }
+    uint64_t gaps = bytes < disk_bytes ? disk_bytes - bytes : 0;
+    return chained || gaps < kept ? gaps : kept;
+}

@@ -33,6 +33,11 @@ void survey_free(struct survey *survey);
 const struct partition *survey_partition(const struct survey *survey, unsigned volume);
 /* Bytes in use, whole volumes where that is not known; what lies between partitions is not counted. */
 uint64_t survey_used(const struct survey *survey, unsigned partition);
+/*
+ * What lies between the partitions and is saved as well, at the most: both ends of each gap, or all of it where logical partitions may
+ * be chained through it.
+ */
+uint64_t survey_gaps(const struct survey *survey, uint64_t disk_bytes);
 const char *survey_bus_name(enum block_bus bus);
 const char *survey_table_name(enum table_kind kind);
 

@@ -190,6 +190,56 @@ static void test_clone_unreadable(void **state)
     lab_disk_free(target);
 }
 
+static bool is_listed(uint64_t offset, uint64_t bytes)
+{
+    for (unsigned i = 0; i < result.messages.count; i++) {
+        const struct message *message = &result.messages.items[i];
+        if (message->id == MESSAGE_IMAGE_UNREADABLE && message->number[0] == offset && message->number[1] == bytes)
+            return true;
+    }
+    return false;
+}
+
+/* What was unreadable when the image was made is said where, whenever the image is used. */
+static void test_holes_of_an_image_are_listed(void **state)
+{
+    (void)state;
+    uint64_t hole = lab_second_offset(source);
+    struct job_request capture = lab_capture_request(&lab, source);
+    capture.options.salvage = true;
+    lab_new_store(&lab);
+    source->bad_read = hole / 512;
+    source->bad_read_count = 2 * LAB_CHUNK / 512;
+    assert_int_equal(lab_run(&lab, &capture, &result), 0);
+    assert_int_equal(result.unreadable_bytes, 2 * LAB_CHUNK);
+    source->bad_read_count = 0;
+    struct job_request verify = verify_request(NULL);
+    assert_int_equal(lab_run(&lab, &verify, &result), 0);
+    assert_int_equal(result.unreadable_bytes, 2 * LAB_CHUNK);
+    assert_true(is_listed(hole, 2 * LAB_CHUNK));
+    assert_false(lab_has_message(&result.messages, MESSAGE_IMAGE_INCOMPLETE));
+    struct lab_disk *target = lab_disk_create(&lab, "TARGET", DISK_BYTES, 512, 0x5A);
+    struct job_request restore = lab_restore_request(&lab, target);
+    assert_int_equal(lab_run(&lab, &restore, &result), 0);
+    assert_true(is_listed(hole, 2 * LAB_CHUNK));
+    lab_disk_free(target);
+}
+
+/* More than are kept are given to whoever listens, and counted. */
+static void test_messages_beyond_the_list(void **state)
+{
+    static struct message_list list;
+
+    (void)state;
+    for (unsigned i = 0; i < MESSAGE_LIST_MAX + 10; i++) {
+        struct message *message = message_add(&list, MESSAGE_WARNING, MESSAGE_GAP_SKIPPED, 0, "A", NULL, i, 1);
+        assert_int_equal(message->number[0], i);
+    }
+    assert_int_equal(list.count, MESSAGE_LIST_MAX);
+    assert_int_equal(list.dropped, 10);
+    assert_int_equal(list.items[MESSAGE_LIST_MAX - 1].number[0], MESSAGE_LIST_MAX - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +249,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clone_partition, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clone_unreadable, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_holes_of_an_image_are_listed, set_up, tear_down),
+        cmocka_unit_test(test_messages_beyond_the_list),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,8 @@ static const char *const messages[MESSAGE_COUNT] = {
     [MESSAGE_SPACE_LIKELY_SHORT] = "the image will probably not fit: it comes to about %a, and %b are free",
     [MESSAGE_SPACE_NONE] = "the image cannot fit: it needs %a at the least, and %b are free",
     [MESSAGE_UNREADABLE] = "%t: %1 bytes at byte %0 cannot be read; stored as zeroes",
+    [MESSAGE_IMAGE_UNREADABLE] =
+        "%1 bytes of the disk at byte %0 were unreadable when the image was made; zeroes stand for them",
     [MESSAGE_IMAGE_DAMAGED] = "the image is damaged: %1 bytes of the disk at byte %0 are lost",
     [MESSAGE_IMAGE_INCOMPLETE] = "the image is incomplete: %a of the disk are in it",
     [MESSAGE_NOT_READ_BACK] = "written, not read back",

@@ -106,6 +106,8 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_COLUMN_NAME] = "이름",
     [TEXT_COLUMN_DATE] = "날짜",
     [TEXT_KIND_FOLDER] = "폴더",
+    [TEXT_IMAGE_TWIN] = "%1도 있어 같은 이미지로 여겨집니다. 둘 중 하나의 이름을 바꾸십시오.",
+    [TEXT_IMAGES_CUT] = "파일이 너무 많아 모두 표시할 수 없습니다. 이미지를 별도의 폴더에 두십시오.",
     [TEXT_FOLDER_UNREADABLE] = "이 폴더를 읽을 수 없습니다: %1",
 
     [TEXT_OPTIONS_QUESTION] = "옵션. 지금 설정이 대부분의 경우에 알맞습니다.",
@@ -156,6 +158,9 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_PLAN_SOURCE_SAFE] = "백업하는 디스크에는 아무것도 쓰지 않습니다.",
     [TEXT_PLAN_READ_BACK] = "끝난 뒤 쓴 데이터를 모두 다시 읽어 비교합니다.",
     [TEXT_PLAN_NO_READ_BACK] = "쓴 데이터를 다시 읽지 않습니다. 올바른지 아무도 알 수 없습니다.",
+    [TEXT_PLAN_SOURCE_HOLDS] = "백업하는 내용은 바뀌지 않습니다. 이미지는 같은 디스크의 다른 곳에 씁니다.",
+    [TEXT_PLAN_CUT_OFF_PARTITION] =
+        "도중에 끊기면 다시 쓸 때까지 이 파티션을 사용할 수 없습니다. 다른 파티션은 그대로입니다.",
     [TEXT_PLAN_CUT_OFF] = "도중에 끊기면 다시 복원할 때까지 대상에서 부팅할 수 없습니다.",
     [TEXT_PLAN_REFUSED] = "진행할 수 없습니다. 이유:",
     [TEXT_PLAN_REMARKS] = "주의할 점:",
@@ -199,6 +204,9 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_MAP_BAD] = "읽을 수 없음",
     [TEXT_CANCEL_QUESTION] = "작업을 취소하시겠습니까?",
     [TEXT_CANCEL_SAVE] = "만들던 이미지는 삭제됩니다. 디스크 자체는 그대로입니다.",
+    [TEXT_CANCEL_SAVE_KEPT] = "만들어진 부분은 남으며 나중에 이어서 할 수 있습니다. 디스크 자체는 그대로입니다.",
+    [TEXT_CANCEL_PARTITION] =
+        "파티션은 쓰다 만 상태로 남으며 다시 쓸 때까지 사용할 수 없습니다. 다른 파티션은 그대로입니다.",
     [TEXT_CANCEL_RESTORE] = "대상은 복원이 끝나지 않은 상태로 남습니다. 다시 복원할 때까지 대상에서 부팅할 수 "
                             "없습니다. 나중에 여기서부터 이어서 복원할 수 "
                             "있습니다.",
@@ -217,7 +225,9 @@ static const char *const texts[TEXT_COUNT] = {
     [TEXT_RESULT_UNVERIFIED_TEXT] =
         "모두 쓰고 캐시도 디스크에 썼지만 다시 읽어 보지 않았습니다. 믿고 쓰기 전에 검증하십시오.",
     [TEXT_RESULT_CHECKED_TEXT] = "모두 읽었으며 모든 해시가 올바릅니다.",
-    [TEXT_RESULT_LOSSES_TEXT] = "%1를 읽을 수 없어 0으로 채웠습니다. 목록은 아래와 보고서에 있습니다.",
+    [TEXT_RESULT_LOSSES_IMAGE] = "이 이미지를 만들 때 %1를 읽을 수 없어 0으로 채워져 있습니다.",
+    [TEXT_RESULT_MORE] = "… 그 밖에 %1개",
+    [TEXT_RESULT_LOSSES_TEXT] = "%1를 읽을 수 없어 0으로 채웠습니다. 목록은 아래에 있습니다.",
     [TEXT_RESULT_CANCELLED_TEXT] = "사용자가 중지했습니다.",
     [TEXT_RESULT_NUMBERS] = "복사한 양: %1, 걸린 시간: %2, 이미지 크기: %3.",
     [TEXT_RESULT_NUMBERS_PLAIN] = "복사한 양: %1, 걸린 시간: %2.",
@@ -348,6 +358,8 @@ static const char *const messages[MESSAGE_COUNT] = {
     [MESSAGE_SPACE_LIKELY_SHORT] = "이미지가 들어가지 않을 가능성이 큽니다. 약 %a가 필요하지만 여유 공간은 %b입니다",
     [MESSAGE_SPACE_NONE] = "이미지가 들어갈 수 없습니다. 적어도 %a가 필요하지만 여유 공간은 %b입니다",
     [MESSAGE_UNREADABLE] = "%t: 바이트 위치 %0에서 %1바이트를 읽을 수 없어 0으로 저장했습니다",
+    [MESSAGE_IMAGE_UNREADABLE] =
+        "이미지를 만들 때 디스크의 바이트 위치 %0에서 %1바이트를 읽을 수 없어 0으로 채워져 있습니다",
     [MESSAGE_IMAGE_DAMAGED] = "이미지가 손상되었습니다. 디스크의 바이트 위치 %0에서 %1바이트를 잃었습니다",
     [MESSAGE_IMAGE_INCOMPLETE] = "이미지가 불완전합니다. 디스크 중 %a만 들어 있습니다",
     [MESSAGE_NOT_READ_BACK] = "썼지만 다시 읽어 검증하지 않았습니다",

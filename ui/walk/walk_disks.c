@@ -268,6 +268,7 @@ static void take(struct walk_choice *choice, const struct walk_disk *disk, unsig
     memcpy(choice->model, disk->model, sizeof(choice->model));
     memcpy(choice->serial, disk->serial, sizeof(choice->serial));
     choice->used_bytes = survey_used(&disk->survey, partition);
+    choice->gap_bytes = partition ? 0 : survey_gaps(&disk->survey, disk->bytes);
     for (unsigned i = 0; partition && i < disk->survey.count; i++)
         if (disk->survey.volumes[i].partition == partition)
             choice->bytes = disk->survey.volumes[i].bytes;

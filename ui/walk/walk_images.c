@@ -131,6 +131,9 @@ static void draw(const struct browsing *browsing, struct list *list, const struc
         screen_text(walk->screen, area.row, area.column, area.columns, STYLE_STRONG, name);
     area.row += 2;
     area.rows -= 2;
+    if (browsing->files.is_cut)
+        screen_text(walk->screen, area.row + --area.rows, area.column, area.columns, STYLE_WARNING,
+                    walk_text(walk, TEXT_IMAGES_CUT));
     if (list->count)
         list_draw(list, walk->screen, area);
     if (error->code) {
@@ -144,11 +147,32 @@ static void draw(const struct browsing *browsing, struct list *list, const struc
     }
 }
 
+/* "pc.eid" beside "pc.eid.001": the first volume would be opened by the name of the other image, which is another one. */
+static bool has_twin(struct browsing *browsing, const struct filesystem_file *file)
+{
+    size_t length = strlen(file->name);
+
+    if (!walk_ends_with(file->name, ".001"))
+        return false;
+    length -= strlen(".001");
+    for (size_t i = 0; i < browsing->count; i++) {
+        const struct filesystem_file *other = file_at(browsing, (unsigned)i + browsing->has_up);
+        if (other && strlen(other->name) == length && strncmp(other->name, file->name, length) == 0) {
+            walk_say(browsing->walk, TEXT_IMAGE_QUESTION,
+                     walk_format(browsing->walk, TEXT_IMAGE_TWIN, other->name, NULL, NULL, NULL));
+            return true;
+        }
+    }
+    return false;
+}
+
 /* true: an image was taken. */
 static bool enter(struct browsing *browsing, struct list *list, struct error *error)
 {
     const struct filesystem_file *file = file_at(browsing, list->selected);
 
+    if (file && !file->is_folder && has_twin(browsing, file))
+        return false;
     if (file && !file->is_folder) {
         take(browsing->walk, file);
         return true;

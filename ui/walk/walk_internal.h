@@ -41,6 +41,7 @@ struct walk_choice {
     char model[BLOCK_TEXT_MAX], serial[BLOCK_TEXT_MAX];
     unsigned partition;
     uint64_t bytes, used_bytes; /* of the partition, or the whole */
+    uint64_t gap_bytes;         /* between its partitions, that may have to be saved as well */
     uint64_t disk_bytes;
     /* Tells apart disks of one name and size: what their tables call themselves. */
     enum table_kind table;
@@ -153,13 +154,17 @@ enum walk_step walk_show_plan(struct walk *walk);      /* walk_plan.c; leaves wa
 enum walk_step walk_do_work(struct walk *walk);        /* walk_work.c */
 /* The verdict over the question, reasons and numbers below it; returns the row behind them (walk_result.c). */
 unsigned result_draw(struct walk *walk, struct area area);
+/* What was unreadable and the like, in so many rows. */
+void result_draw_messages(struct walk *walk, struct area area, unsigned rows);
 enum walk_step walk_show_result(struct walk *walk); /* walk_result.c */
 
 /* --- the report (walk_report.c) --- */
 /* From here on what the session does is recorded. */
 void walk_record(struct walk *walk);
 /* What the plan and the result say, while there is a plan. */
-void walk_record_work(struct walk *walk);
+void walk_record_plan(struct walk *walk);
+/* Behind the work, whose messages were recorded as they came. */
+void walk_record_end(struct walk *walk);
 /* Keeps a report when the work's disks and image are closed, and says where in walk->report. */
 void walk_report(struct walk *walk);
 void walk_forget_record(struct walk *walk);

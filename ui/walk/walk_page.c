@@ -8,6 +8,7 @@
 #include "ui/walk/walk_internal.h"
 
 #define MARGIN 2
+#define COMMAND_ROWS 2 /* that every page leaves for the command */
 #define QUESTION_ROW 2
 #define FIRST_ROW 4
 #define FORMATS 8
@@ -88,27 +89,63 @@ void walk_keys(struct walk *walk, const struct walk_key *keys)
     }
 }
 
-/* Whole, on two lines if need be: somebody may want to write it down. */
-static void draw_command(struct walk *walk)
+/* So much of the text as fits into so many cells; *text moves behind it. Commands break anywhere: they have long names. */
+static void draw_piece(struct screen *screen, unsigned row, unsigned column, unsigned room, const char **text)
+{
+    char piece[COMMAND_LINE_MAX];
+    const char *at = *text, *end = at;
+    unsigned used = 0;
+
+    while (*end) {
+        const char *next = end;
+        unsigned width = character_width(text_next(&next));
+        if (used + width > room)
+            break;
+        used += width;
+        end = next;
+    }
+    snprintf(piece, sizeof(piece), "%.*s", (int)(end - at), at);
+    screen_text(screen, row, column, room, STYLE_COMMAND, piece);
+    *text = end;
+}
+
+/*
+ * Whole, broken at blanks where two lines are enough, else on as many as it needs: somebody may want to write it down. Returns how many;
+ * draws them unless only counting.
+ */
+static unsigned draw_command(const struct walk *walk, bool draws)
 {
     struct screen *screen = walk->screen;
-    unsigned row = screen->rows - 2, room = screen->columns - 2 * MARGIN;
+    unsigned room = screen->columns - 2 * MARGIN;
     const char *label = walk_text(walk, TEXT_COMMAND_IS);
     char line[COMMAND_LINE_MAX];
 
     walk_command_line(walk, line, sizeof(line));
     if (!line[0]) /* of unattended work that found nothing to do */
-        return;
-    unsigned used = text_width(label) + 1;
-    unsigned lines = screen_paragraph(screen, 0, 0, room - used, 0, 0, STYLE_COMMAND, line);
-    row -= lines > 1 ? 1 : 0;
+        return 0;
+    unsigned used = text_width(label) + 1, width = room - used;
+    unsigned lines = screen_paragraph(screen, 0, 0, width, 0, 0, STYLE_COMMAND, line);
+    bool at_blanks = lines <= COMMAND_ROWS && !strchr(line, '\t');
+    if (!at_blanks) /* a wide character may leave a cell empty at the end of each line */
+        lines = (text_width(line) + width - 2) / (width - 1);
+    if (!draws)
+        return lines;
+    unsigned row = screen->rows - 1 - lines;
+    const char *at = line;
     screen_text(screen, row, MARGIN, used, STYLE_DIM, label);
-    screen_paragraph(screen, row, MARGIN + used, room - used, 2, 0, STYLE_COMMAND, line);
+    if (at_blanks)
+        screen_paragraph(screen, row, MARGIN + used, width, lines, 0, STYLE_COMMAND, line);
+    for (unsigned i = 0; !at_blanks && i < lines && *at; i++)
+        draw_piece(screen, row + i, MARGIN + used, width, &at);
+    return lines;
 }
 
 struct area walk_area(const struct walk *walk)
 {
-    return (struct area){FIRST_ROW, MARGIN, walk->screen->rows - FIRST_ROW - 3, walk->screen->columns - 2 * MARGIN};
+    unsigned lines = walk->step ? draw_command(walk, false) : 0,
+             below = lines > COMMAND_ROWS ? lines + 1 : COMMAND_ROWS + 1;
+
+    return (struct area){FIRST_ROW, MARGIN, walk->screen->rows - FIRST_ROW - below, walk->screen->columns - 2 * MARGIN};
 }
 
 void walk_page(struct walk *walk, enum text_id question, const struct walk_key *keys)
@@ -119,7 +156,7 @@ void walk_page(struct walk *walk, enum text_id question, const struct walk_key *
     draw_title(walk);
     screen_text(screen, QUESTION_ROW, MARGIN, screen->columns - 2 * MARGIN, STYLE_STRONG, walk_text(walk, question));
     if (walk->step)
-        draw_command(walk);
+        draw_command(walk, true);
     walk_keys(walk, keys);
 }
 

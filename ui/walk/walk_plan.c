@@ -6,7 +6,7 @@
 #include "ui/message.h"
 #include "ui/walk/walk_internal.h"
 
-#define LINES_MAX 120
+#define LINES_MAX (2 * PARTITION_MAX + MESSAGE_LIST_MAX + 32) /* what there can be */
 #define LINE_MAX SENTENCE_MAX
 
 /* What the plan says, sentence by sentence. */
@@ -117,8 +117,14 @@ static void say_erased(struct sentences *plan, const struct plan *made)
                  info && info->label[0] ? info->label : partition->name, partition_type_name(table, partition));
         say(plan, STYLE_STRONG, 4, line);
     }
-    if (!table->count)
-        say(plan, STYLE_STRONG, 4, walk_text(plan->walk, TEXT_PLAN_ERASE_UNKNOWN));
+    if (table->count)
+        return;
+    const struct survey_volume *whole = disk && disk->survey.count == 1 ? &disk->survey.volumes[0] : NULL;
+    if (whole && !whole->partition && whole->info.type[0]) /* a file system without a table */
+        snprintf(line, sizeof(line), "%s  %s  %s", size_text(whole->bytes, size), whole->info.type, whole->info.label);
+    else
+        snprintf(line, sizeof(line), "%s", walk_text(plan->walk, TEXT_PLAN_ERASE_UNKNOWN));
+    say(plan, STYLE_STRONG, 4, line);
 }
 
 /* --- all of it --- */
@@ -162,6 +168,22 @@ static void say_messages(struct sentences *plan, const struct plan *made, bool r
     }
 }
 
+static const struct block_device *whole_disk(const struct block_device *device)
+{
+    while (device && device->parent)
+        device = device->parent;
+    return device;
+}
+
+/* On another partition of the disk, or what is saved would change under the capture, which is refused. */
+static bool image_is_on_source(const struct job_request *request)
+{
+    const struct block_device *source = whole_disk(request->source.disk);
+    const struct block_device *place = request->target.store ? whole_disk(request->target.store->disk) : NULL;
+
+    return place && source && (place == source || strcmp(place->name, source->name) == 0);
+}
+
 static void write_plan(struct sentences *plan, const struct plan *made)
 {
     const struct job_request *request = &made->request;
@@ -192,12 +214,12 @@ static void write_plan(struct sentences *plan, const struct plan *made)
         say_disk(plan, &request->target, STYLE_TEXT, TEXT_PLAN_COMPARED_DISK, TEXT_PLAN_COMPARED_DISK);
     say_gap(plan);
     if (made->kind == JOB_CAPTURE)
-        say_id(plan, STYLE_TEXT, TEXT_PLAN_SOURCE_SAFE);
+        say_id(plan, STYLE_TEXT, image_is_on_source(request) ? TEXT_PLAN_SOURCE_HOLDS : TEXT_PLAN_SOURCE_SAFE);
     if (made->kind != JOB_VERIFY)
         say_id(plan, request->options.no_verify ? STYLE_WARNING : STYLE_TEXT,
                request->options.no_verify ? TEXT_PLAN_NO_READ_BACK : TEXT_PLAN_READ_BACK);
     if (made->destroys)
-        say_id(plan, STYLE_TEXT, TEXT_PLAN_CUT_OFF);
+        say_id(plan, STYLE_TEXT, request->target.partition ? TEXT_PLAN_CUT_OFF_PARTITION : TEXT_PLAN_CUT_OFF);
     say_messages(plan, made, false);
 }
 

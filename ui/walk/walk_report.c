@@ -21,16 +21,20 @@ void walk_forget_record(struct walk *walk)
     record_free(&walk->record);
 }
 
-/* The job says these to its listener, which draws them; the report is in English. */
-void walk_record_work(struct walk *walk)
+void walk_record_plan(struct walk *walk)
 {
-    const struct message_list *lists[] = {&walk->work.plan.messages, &walk->result.messages};
+    const struct message_list *messages = &walk->work.plan.messages;
     char text[SENTENCE_MAX];
 
-    for (unsigned list = 0; list < 2; list++)
-        for (unsigned i = 0; i < lists[list]->count; i++)
-            record_message(walk->session, message_level_word(lists[list]->items[i].level),
-                           message_sentence(&lists[list]->items[i], text));
+    for (unsigned i = 0; i < messages->count; i++)
+        record_message(walk->session, message_level_word(messages->items[i].level),
+                       message_sentence(&messages->items[i], text));
+}
+
+void walk_record_end(struct walk *walk)
+{
+    char text[SENTENCE_MAX];
+
     if (walk->result.status)
         record_message(walk->session, "error", error_sentence(&walk->result.error, text));
 }

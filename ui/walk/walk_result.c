@@ -32,6 +32,16 @@ static struct verdict verdict_of(const struct walk *walk)
     return (struct verdict){TEXT_RESULT_UNVERIFIED, STYLE_WARNING};
 }
 
+/* What became of a target that was written to. */
+static enum text_id cancelled_text(const struct walk *walk)
+{
+    if (!walk->result.written_bytes || (walk->kind != JOB_RESTORE && walk->kind != JOB_CLONE))
+        return TEXT_RESULT_CANCELLED_TEXT;
+    if (walk->target.partition)
+        return TEXT_CANCEL_PARTITION;
+    return walk->kind == JOB_RESTORE ? TEXT_CANCEL_RESTORE : TEXT_CANCEL_CLONE;
+}
+
 static const char *explanation(const struct walk *walk, enum text_id title, char text[SENTENCE_MAX])
 {
     const struct job_result *result = &walk->result;
@@ -40,8 +50,10 @@ static const char *explanation(const struct walk *walk, enum text_id title, char
     case TEXT_RESULT_FAILED:
         return error_sentence_in(walk->setup->language, &result->error, text);
     case TEXT_RESULT_CANCELLED:
-        return walk_text(walk, TEXT_RESULT_CANCELLED_TEXT);
+        return walk_text(walk, cancelled_text(walk));
     case TEXT_RESULT_LOSSES:
+        if ((walk->kind == JOB_RESTORE || walk->kind == JOB_VERIFY) && !result->damaged_bytes)
+            return walk_format(walk, TEXT_RESULT_LOSSES_IMAGE, walk_size(result->unreadable_bytes), NULL, NULL, NULL);
         return walk_format(walk, TEXT_RESULT_LOSSES_TEXT, walk_size(result->unreadable_bytes + result->damaged_bytes),
                            NULL, NULL, NULL);
     case TEXT_RESULT_CHECKED:
@@ -79,7 +91,10 @@ static unsigned draw_text(struct walk *walk, struct area area, enum style style,
 static unsigned draw_root(struct walk *walk, struct area area)
 {
     char hash[IMAGE_HASH_SIZE * 2 + 1];
+    static const uint8_t unknown[IMAGE_HASH_SIZE]; /* of an image that was damaged */
 
+    if (memcmp(walk->result.totals.root, unknown, sizeof(unknown)) == 0)
+        return 0;
     for (unsigned i = 0; i < IMAGE_HASH_SIZE; i++)
         snprintf(hash + 2 * i, 3, "%02x", walk->result.totals.root[i]);
     unsigned used =
@@ -93,16 +108,20 @@ static unsigned draw_root(struct walk *walk, struct area area)
 }
 
 /* What was unreadable and the like, as far as there is room. */
-static void draw_messages(struct walk *walk, struct area area, unsigned rows)
+void result_draw_messages(struct walk *walk, struct area area, unsigned rows)
 {
     const struct message_list *messages = &walk->result.messages;
-    char text[SENTENCE_MAX];
+    unsigned all = messages->count + messages->dropped;
+    char text[SENTENCE_MAX], number[16];
 
-    for (unsigned i = 0; i < messages->count && rows; i++) {
-        bool more = rows == 1 && i + 1 < messages->count;
+    for (unsigned i = 0; i < all && rows; i++) {
+        snprintf(number, sizeof(number), "%u", all - i);
+        bool more = i == messages->count || (rows == 1 && i + 1 < all);
         unsigned lines = screen_paragraph(walk->screen, area.row, area.column, area.columns, rows, 0, STYLE_WARNING,
-                                          more ? "\xe2\x80\xa6"
+                                          more ? walk_format(walk, TEXT_RESULT_MORE, number, NULL, NULL, NULL)
                                                : message_sentence_in(walk->setup->language, &messages->items[i], text));
+        if (more)
+            return;
         if (lines > rows)
             lines = rows;
         area.row += lines;
@@ -122,6 +141,9 @@ unsigned result_draw(struct walk *walk, struct area area)
     area.row += draw_text(walk, area, failed ? STYLE_WARNING : STYLE_TEXT, explanation(walk, verdict.title, text));
     if (!failed) {
         area.row += draw_text(walk, area, STYLE_TEXT, numbers(walk));
+        if (verdict.title == TEXT_RESULT_LOSSES && walk->kind != JOB_VERIFY &&
+            walk->result.verification != VERIFIED_READ_BACK)
+            area.row += draw_text(walk, area, STYLE_WARNING, walk_text(walk, TEXT_RESULT_UNVERIFIED_TEXT));
         area.row += walk->kind != JOB_CLONE ? draw_root(walk, area) : 1;
     }
     return area.row;
@@ -142,7 +164,7 @@ static void draw(struct walk *walk, struct list *list)
     choices.row += choices.rows - list->count - 1;
     choices.rows = list->count;
     area.row++;
-    draw_messages(walk, area, choices.row > area.row + 1 ? choices.row - area.row - 1 : 0);
+    result_draw_messages(walk, area, choices.row > area.row + 1 ? choices.row - area.row - 1 : 0);
     list_draw(list, walk->screen, choices);
 }
 

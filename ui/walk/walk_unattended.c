@@ -177,8 +177,9 @@ static void show_ended(struct job_view *view, const struct job_run *run)
 
     if (run->record.ran) {
         begin_page(unattended, TEXT_UNATTENDED_TITLE, run);
-        area.row = result_draw(walk, area);
-        area.row++;
+        area.row = result_draw(walk, area) + 1;
+        unsigned below = walk->screen->rows - 5;
+        result_draw_messages(walk, area, below > area.row + 1 ? below - area.row - 1 : 0);
     } else {
         show_state(unattended, run);
     }

@@ -190,9 +190,10 @@ enum walk_step walk_choose_place(struct walk *walk)
 {
     struct places places = {.walk = walk, .for_writing = true};
 
-    job_expect_image(walk->source.used_bytes,
-                     walk->source.bytes > walk->source.used_bytes ? walk->source.bytes - walk->source.used_bytes : 0,
-                     &places.likely, &places.most);
+    uint64_t used = walk->source.used_bytes, most = used + walk->source.gap_bytes, ignored;
+    uint64_t bytes = walk->source.bytes;
+    job_expect_image(used, bytes > used ? bytes - used : 0, &places.likely, &ignored);
+    job_expect_image(most, bytes > most ? bytes - most : 0, &ignored, &places.most);
     return choose(&places);
 }
 

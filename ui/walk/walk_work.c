@@ -135,7 +135,10 @@ static void show_progress(struct job_listener *listener, const struct job_progre
 static void show_message(struct job_listener *listener, const struct message *message)
 {
     struct work_view *view = (struct work_view *)listener;
+    char text[SENTENCE_MAX];
 
+    /* The report is in English, whatever stands on the screen. */
+    record_message(view->walk->session, message_level_word(message->level), message_sentence(message, text));
     work_map_note(view, message);
     if (message->level == MESSAGE_INFO)
         return;
@@ -179,10 +182,11 @@ enum exit_code work_run(struct walk *walk, struct session_work *work, struct job
 
 enum walk_step walk_do_work(struct walk *walk)
 {
+    walk_record_plan(walk);
     *walk->code = work_run(walk, &walk->work, &walk->result);
     walk->kind = walk->work.plan.kind;
     walk->goes_on = session_work_goes_on(&walk->work, &walk->result);
-    walk_record_work(walk);
+    walk_record_end(walk);
     session_work_close(walk->session, &walk->work);
     walk_report(walk);
     if (walk->setup->work_ended)

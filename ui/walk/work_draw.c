@@ -82,7 +82,9 @@ static const char *ratio_text(const struct work_view *view, char text[32])
     const struct job_progress *progress = &view->progress;
     char number[16];
 
-    if (!progress->processed_bytes || !progress->stored_bytes || progress->phase != PHASE_COPY)
+    /* What an image that is gone on with holds already was not made of what is read now. */
+    if (!progress->processed_bytes || !progress->stored_bytes || progress->phase != PHASE_COPY ||
+        view->work->plan.request.options.resume)
         return "-";
     snprintf(number, sizeof(number), "%" PRIu64 "%%", progress->stored_bytes * 100 / progress->processed_bytes);
     snprintf(text, 32, "%s", walk_format(view->walk, TEXT_WORK_RATIO_VALUE, number, NULL, NULL, NULL));
@@ -163,17 +165,27 @@ static void draw_warnings(const struct work_view *view, struct area area)
                                         &view->messages[(view->message_count - i) % WORK_MESSAGES], text));
 }
 
-static void draw_boxes(const struct work_view *view)
+static enum text_id warning_of(const struct plan *plan)
 {
     static const enum text_id warnings[] = {TEXT_CANCEL_SAVE, TEXT_CANCEL_RESTORE, TEXT_CANCEL_CLONE,
                                             TEXT_CANCEL_CHECK};
+
+    if (plan->kind == JOB_CAPTURE && plan->request.options.resume)
+        return TEXT_CANCEL_SAVE_KEPT;
+    if ((plan->kind == JOB_RESTORE || plan->kind == JOB_CLONE) && plan->request.target.partition)
+        return TEXT_CANCEL_PARTITION;
+    return warnings[plan->kind];
+}
+
+static void draw_boxes(const struct work_view *view)
+{
     struct walk *walk = view->walk;
     const char *choices[2] = {walk_text(walk, TEXT_CANCEL_NO), walk_text(walk, TEXT_CANCEL_YES)};
     const char *close = walk_text(walk, TEXT_KEY_CLOSE);
 
     if (view->asking)
-        dialog_draw(walk->screen, walk_text(walk, TEXT_CANCEL_QUESTION),
-                    walk_text(walk, warnings[view->work->plan.kind]), choices, 2, view->answer, 0);
+        dialog_draw(walk->screen, walk_text(walk, TEXT_CANCEL_QUESTION), walk_text(walk, warning_of(&view->work->plan)),
+                    choices, 2, view->answer, 0);
     else if (view->helping)
         dialog_draw(walk->screen, walk_text(walk, TEXT_HELP_TITLE), walk_text(walk, TEXT_HELP_WORK), &close, 1, 0, 0);
 }
