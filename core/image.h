@@ -72,12 +72,15 @@ struct image_chunk {
     const uint8_t *stored;         /* DATA and PARTIAL: exactly one zstd frame */
     size_t stored_size;
     uint8_t stored_hash[IMAGE_HASH_SIZE]; /* of the stored bytes; DATA and PARTIAL only; chunk_encode() fills it */
-    bool lost; /* reader, SALVAGE: UNREADABLE because the image is damaged here, not because the source was */
+    unsigned
+        lost_pieces; /* DATA and PARTIAL: pieces in which the source did not give every block; zeroes stand for those */
+    bool lost;       /* reader, SALVAGE: UNREADABLE because the image is damaged here, not because the source was */
 };
 
 struct image_totals {
     uint64_t disk_bytes, data_bytes, zero_bytes, unused_bytes, unreadable_bytes; /* plain */
-    uint64_t stored_bytes;                                                       /* of the whole image, all volumes */
+    uint64_t lost_bytes; /* in pieces of data that could not be read whole; not known of an image that is only opened */
+    uint64_t stored_bytes; /* of the whole image, all volumes */
     uint64_t chunks, segments;
     unsigned volumes;
     uint8_t root[IMAGE_HASH_SIZE];

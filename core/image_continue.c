@@ -168,7 +168,7 @@ static int look_along(struct image_trace *trace, struct image_kept *kept, struct
         return status;
     kept->disk_bytes = trace->disk_offset;
     kept->stored_bytes = trace->offset;
-    kept->unreadable_bytes = tally.totals.unreadable_bytes;
+    kept->unreadable_bytes = tally.totals.unreadable_bytes + tally.totals.lost_bytes;
     return trace_end(trace, &kept->volume, &bytes, &begun, error);
 }
 

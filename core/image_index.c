@@ -79,6 +79,7 @@ bool index_walk_peek(const struct index_walk *walk, struct image_chunk *chunk)
     *chunk = (struct image_chunk){
         .length = load_le64(entry + ENTRY_AT_LENGTH),
         .stored_size = load_le32(entry + ENTRY_AT_STORED),
+        .lost_pieces = load_le16(entry + ENTRY_AT_LOST_PIECES),
     };
     if (!kind_load(entry[ENTRY_AT_KIND], &chunk->kind))
         return false;
@@ -117,13 +118,14 @@ static bool data_entry_right(const struct image_chunk *chunk, const struct image
     uint64_t cell = left < description->chunk_size ? left : description->chunk_size;
 
     return inside % description->chunk_size == 0 && chunk->length == cell && chunk->stored_size &&
-           chunk->stored_size <= stored_size_bound(chunk->length);
+           chunk->stored_size <= stored_size_bound(chunk->length) &&
+           chunk->lost_pieces <= (chunk->length + IMAGE_PIECE - 1) / IMAGE_PIECE;
 }
 
 static bool run_entry_right(const struct image_chunk *chunk, const struct image_description *description,
                             const struct image_region *region, uint64_t inside)
 {
-    return chunk->length && chunk->length <= region->bytes - inside &&
+    return chunk->length && chunk->length <= region->bytes - inside && !chunk->lost_pieces &&
            chunk->length % description->logical_block == 0 && chunk->stored_size == zero_run_size(chunk->length) &&
            memory_is_zero(chunk->hash, IMAGE_HASH_SIZE) && memory_is_zero(chunk->stored_hash, IMAGE_HASH_SIZE);
 }
@@ -142,8 +144,7 @@ static bool entries_right(const struct image_index *index, const struct image_de
         uint64_t length = load_le64(entry + ENTRY_AT_LENGTH);
 
         *wrong = walk.entry;
-        if (!memory_is_zero(entry + ENTRY_AT_RESERVED, ENTRY_AT_STORED - ENTRY_AT_RESERVED) ||
-            inside >= region->bytes || length > region->bytes - inside ||
+        if (entry[ENTRY_AT_RESERVED] || inside >= region->bytes || length > region->bytes - inside ||
             (entry[ENTRY_AT_KIND] == ENTRY_PARTIAL &&
              (length > description->chunk_size || entry_map_bytes(length) > index->map_bytes - walk.map_offset)))
             return false;

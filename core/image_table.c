@@ -155,6 +155,7 @@ void tally_index(struct image_tally *tally, const struct image_index *index)
         if (chunk_has_data(&chunk)) {
             totals->chunks++;
             totals->data_bytes += chunk.length;
+            totals->lost_bytes += (uint64_t)chunk.lost_pieces * IMAGE_PIECE;
             tally_seek_frame(tally, chunk.stored_size, chunk.length);
             continue;
         }

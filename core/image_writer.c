@@ -106,6 +106,7 @@ static void add_entry(struct segment *segment, const struct image_chunk *chunk)
     index->plain += chunk->length;
     if (!chunk_has_data(chunk))
         return;
+    store_le16(entry + ENTRY_AT_LOST_PIECES, (uint16_t)chunk->lost_pieces);
     memcpy(entry + ENTRY_AT_HASH, chunk->hash, IMAGE_HASH_SIZE);
     memcpy(entry + ENTRY_AT_STORED_HASH, chunk->stored_hash, IMAGE_HASH_SIZE);
     segment->data_plain += chunk->length;

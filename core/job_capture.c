@@ -145,6 +145,8 @@ static bool drain(struct job *job)
         job_fail(job, &error);
         return false;
     }
+    if (slot && slot->chunk.kind == IMAGE_ZERO && job_slot(slot)->unreadable_bytes)
+        slot->chunk.kind = IMAGE_UNREADABLE; /* whether all of it was zero nobody knows */
     if (job->run.length && !(slot && joins_run(job, slot))) {
         if (!add(job, &job->run))
             return false;
@@ -152,6 +154,7 @@ static bool drain(struct job *job)
         return true; /* the writer may have to wait now */
     }
     if (!is_run(slot->chunk.kind)) {
+        slot->chunk.lost_pieces = job_slot(slot)->lost_pieces;
         if (!add(job, &slot->chunk))
             return false;
     } else if (job->run.length) {

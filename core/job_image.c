@@ -136,6 +136,18 @@ void job_image_damaged(struct job *job, uint64_t offset, uint64_t bytes, int sta
     job_fail(job, &error);
 }
 
+void job_image_holes(struct job *job, uint64_t offset, const struct image_chunk *chunk)
+{
+    const struct image_region *region = job_region_at(job->plan, offset);
+    uint64_t bytes = (uint64_t)chunk->lost_pieces * IMAGE_PIECE;
+
+    if (!chunk->lost_pieces)
+        return;
+    job->result->unreadable_bytes += bytes < chunk->length ? bytes : chunk->length;
+    job_message(job, MESSAGE_WARNING, MESSAGE_IMAGE_HOLES, region ? region->partition : 0, NULL, NULL, offset,
+                chunk->length);
+}
+
 void job_image_unreadable(struct job *job, uint64_t offset, uint64_t bytes)
 {
     const struct image_region *region = job_region_at(job->plan, offset);
@@ -195,6 +207,8 @@ static bool check_drain(struct job *job)
         job_image_unreadable(job, slot->offset, slot->chunk.length);
     else
         job->result->verified_bytes += job_slot(slot)->used_bytes;
+    if (!slot->status && chunk_is_data(&slot->chunk) && job->plan->kind == JOB_VERIFY)
+        job_image_holes(job, slot->offset, &slot->chunk);
     job->checked_bytes += job_slot(slot)->used_bytes;
     job_image_release(job, slot);
     pipeline_release(job->pipeline, slot);

@@ -33,6 +33,7 @@ struct job_slot {
     uint64_t source_offset, target_offset; /* bytes */
     uint64_t used_bytes;                   /* of the chunk, for progress */
     uint64_t unreadable_bytes;
+    unsigned lost_pieces;  /* for the chunk, once it is encoded */
     uint64_t write_length; /* bytes to write; less than the chunk's where the placement ends */
     unsigned partition;
     bool worked; /* given to the workers by job_ready() */
@@ -260,6 +261,12 @@ void job_image_drop(struct job *job);
 /* The slot does not need its stored bytes any more. */
 void job_image_release(struct job *job, struct pipeline_slot *slot);
 /* A chunk that cannot be decoded, or a lost run: salvage tells and goes on, otherwise the job fails. */
+static inline bool chunk_is_data(const struct image_chunk *chunk)
+{
+    return chunk->kind == IMAGE_DATA || chunk->kind == IMAGE_PARTIAL;
+}
+/* Says what of this data was unreadable when the image was made, if anything was. */
+void job_image_holes(struct job *job, uint64_t offset, const struct image_chunk *chunk);
 /* So much of the image stands for what was unreadable when it was made. */
 void job_image_unreadable(struct job *job, uint64_t offset, uint64_t bytes);
 void job_image_damaged(struct job *job, uint64_t offset, uint64_t bytes, int status);

@@ -139,7 +139,8 @@ static bool same_as_image(const struct job *job, struct pipeline_slot *slot)
 {
     const struct image_chunk *then = &job->next_chunk, *now = &slot->chunk;
 
-    if (then->kind == IMAGE_UNREADABLE || now->kind == IMAGE_UNREADABLE || job_slot(slot)->unreadable_bytes)
+    if (then->kind == IMAGE_UNREADABLE || then->lost_pieces || now->kind == IMAGE_UNREADABLE ||
+        job_slot(slot)->unreadable_bytes)
         return true;
     if (then->kind != now->kind)
         return false;

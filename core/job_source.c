@@ -109,6 +109,7 @@ static void next_chunk(struct job *job, struct pipeline_slot *slot)
     job_slot(slot)->source_offset = start;
     job_slot(slot)->partition = region->partition;
     job_slot(slot)->unreadable_bytes = 0;
+    job_slot(slot)->lost_pieces = 0;
     grid = next < end ? region->offset + (next - region->offset) / chunk * chunk : end;
     if (grid > start) {
         slot->chunk.kind = IMAGE_UNUSED;
@@ -192,6 +193,26 @@ static void fill_blank(struct job *job, struct pipeline_slot *slot)
     job_slot(slot)->used_bytes = job_map_bytes(slot);
 }
 
+/* Pieces of the chunk with blocks that could not be read. */
+static unsigned lost_pieces(const struct job *job, struct pipeline_slot *slot)
+{
+    uint64_t start = job_slot(slot)->source_offset, end = start + slot->chunk.length, next = 0;
+    unsigned pieces = 0;
+
+    for (size_t i = extent_list_find(&job->unreadable, start); i < job->unreadable.count; i++) {
+        const struct extent *extent = &job->unreadable.extents[i];
+        uint64_t from = extent->offset > start ? extent->offset - start : 0;
+        uint64_t to = smaller_of(extent_end(extent), end) - start;
+        if (extent->offset >= end)
+            break;
+        from = from / IMAGE_PIECE > next ? from / IMAGE_PIECE : next;
+        to = (to + IMAGE_PIECE - 1) / IMAGE_PIECE;
+        pieces += to > from ? (unsigned)(to - from) : 0;
+        next = to > next ? to : next;
+    }
+    return pieces;
+}
+
 static void slot_read(struct job_channel *channel, struct pipeline_slot *slot)
 {
     struct job *job = job_of(channel);
@@ -204,6 +225,7 @@ static void slot_read(struct job_channel *channel, struct pipeline_slot *slot)
         pipeline_skip(job->pipeline, slot);
         return;
     }
+    own->lost_pieces = own->unreadable_bytes ? lost_pieces(job, slot) : 0;
     fill_blank(job, slot);
     zero_unused_edges(job, slot);
     job_ready(job, slot, job->read_work);

@@ -42,6 +42,8 @@ static bool take_chunk(struct job *job)
         job_image_damaged(job, job->next_offset, chunk->length, -ERROR_CORRUPT);
     else if (chunk->kind == IMAGE_UNREADABLE)
         job_image_unreadable(job, job->next_offset, chunk->length);
+    else if (data)
+        job_image_holes(job, job->next_offset, chunk);
     if (!length || (!data && chunk->kind != IMAGE_ZERO)) {
         job_image_drop(job);
         return true;

@@ -48,6 +48,7 @@ enum message_id {
     MESSAGE_SPACE_NONE,         /* number[0] needed whatever the disk holds, number[1] free */
     MESSAGE_UNREADABLE,         /* text[0] disk, number[0] byte offset, number[1] bytes: stored as zeroes */
     MESSAGE_IMAGE_UNREADABLE,   /* the same, when the image was made: zeroes stand for them */
+    MESSAGE_IMAGE_HOLES,        /* ... some of number[1] bytes at number[0] */
     MESSAGE_IMAGE_DAMAGED,      /* number[0] byte offset on the disk, number[1] bytes */
     MESSAGE_IMAGE_INCOMPLETE,   /* number[0] bytes of the disk that are there */
     MESSAGE_NOT_READ_BACK,      /* written, not read back */

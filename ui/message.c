@@ -181,6 +181,7 @@ static const char *const names[MESSAGE_COUNT] = {
     [MESSAGE_SPACE_NONE] = "space-none",
     [MESSAGE_UNREADABLE] = "unreadable",
     [MESSAGE_IMAGE_UNREADABLE] = "image-unreadable",
+    [MESSAGE_IMAGE_HOLES] = "image-holes",
     [MESSAGE_IMAGE_DAMAGED] = "image-damaged",
     [MESSAGE_IMAGE_INCOMPLETE] = "image-incomplete",
     [MESSAGE_NOT_READ_BACK] = "not-read-back",

@@ -225,6 +225,47 @@ static void test_holes_of_an_image_are_listed(void **state)
     lab_disk_free(target);
 }
 
+static unsigned count_holes(void)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < result.messages.count; i++)
+        count += result.messages.items[i].id == MESSAGE_IMAGE_HOLES;
+    return count;
+}
+
+/* The same for parts of chunks: such an image is never called whole. */
+static void test_lost_pieces_are_told(void **state)
+{
+    (void)state;
+    uint64_t hole = lab_second_offset(source) / 512 + 1001;
+    struct job_request capture = lab_capture_request(&lab, source);
+    capture.options.salvage = true;
+    lab_new_store(&lab);
+    source->bad_read = hole;
+    source->bad_read_count = 3;
+    assert_int_equal(lab_run(&lab, &capture, &result), 0);
+    assert_int_equal(result.unreadable_bytes, 3 * 512);
+    source->bad_read_count = 0;
+    memset(source->contents + hole * 512, 0, 3 * 512);
+    unsigned pieces = (unsigned)((hole * 512 + 3 * 512 - 1) / IMAGE_PIECE - hole * 512 / IMAGE_PIECE + 1);
+    struct job_request verify = verify_request(NULL);
+    assert_int_equal(lab_run(&lab, &verify, &result), 0);
+    assert_int_equal(result.unreadable_bytes, pieces * IMAGE_PIECE);
+    assert_int_equal(count_holes(), 1);
+    struct job_request compare = verify_request(source);
+    assert_int_equal(lab_run(&lab, &compare, &result), 0);
+    assert_int_equal(result.unreadable_bytes, pieces * IMAGE_PIECE);
+    assert_int_equal(count_holes(), 1);
+    struct lab_disk *target = lab_disk_create(&lab, "TARGET", DISK_BYTES, 512, 0x5A);
+    struct job_request restore = lab_restore_request(&lab, target);
+    assert_int_equal(lab_run(&lab, &restore, &result), 0);
+    assert_int_equal(result.unreadable_bytes, pieces * IMAGE_PIECE);
+    assert_int_equal(count_holes(), 1);
+    lab_assert_restored(source, target, target->contents);
+    lab_disk_free(target);
+}
+
 /* More than are kept are given to whoever listens, and counted. */
 static void test_messages_beyond_the_list(void **state)
 {
@@ -250,6 +291,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clone_partition, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clone_unreadable, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_holes_of_an_image_are_listed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lost_pieces_are_told, set_up, tear_down),
         cmocka_unit_test(test_messages_beyond_the_list),
     };
 

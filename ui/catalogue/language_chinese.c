@@ -330,6 +330,7 @@ static const char *const messages[MESSAGE_COUNT] = {
     [MESSAGE_SPACE_NONE] = "映像放不下：至少需要 %a，而可用空间为 %b",
     [MESSAGE_UNREADABLE] = "%t：字节位置 %0 处有 %1 字节无法读取；以零代替",
     [MESSAGE_IMAGE_UNREADABLE] = "创建映像时，磁盘字节位置 %0 处有 %1 字节无法读取；以零代替",
+    [MESSAGE_IMAGE_HOLES] = "创建映像时，磁盘字节位置 %0 起的 %1 字节中有一部分无法读取；以零代替",
     [MESSAGE_IMAGE_DAMAGED] = "映像已损坏：磁盘字节位置 %0 处的 %1 字节已丢失",
     [MESSAGE_IMAGE_INCOMPLETE] = "映像不完整：其中只有磁盘的 %a",
     [MESSAGE_NOT_READ_BACK] = "已写入，但未读回校验",

@@ -81,6 +81,8 @@ static const char *const messages[MESSAGE_COUNT] = {
     [MESSAGE_UNREADABLE] = "%t: %1 bytes at byte %0 cannot be read; stored as zeroes",
     [MESSAGE_IMAGE_UNREADABLE] =
         "%1 bytes of the disk at byte %0 were unreadable when the image was made; zeroes stand for them",
+    [MESSAGE_IMAGE_HOLES] =
+        "some of the %1 bytes of the disk at byte %0 was unreadable when the image was made; zeroes stand for it",
     [MESSAGE_IMAGE_DAMAGED] = "the image is damaged: %1 bytes of the disk at byte %0 are lost",
     [MESSAGE_IMAGE_INCOMPLETE] = "the image is incomplete: %a of the disk are in it",
     [MESSAGE_NOT_READ_BACK] = "written, not read back",

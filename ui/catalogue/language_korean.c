@@ -360,6 +360,8 @@ static const char *const messages[MESSAGE_COUNT] = {
     [MESSAGE_UNREADABLE] = "%t: 바이트 위치 %0에서 %1바이트를 읽을 수 없어 0으로 저장했습니다",
     [MESSAGE_IMAGE_UNREADABLE] =
         "이미지를 만들 때 디스크의 바이트 위치 %0에서 %1바이트를 읽을 수 없어 0으로 채워져 있습니다",
+    [MESSAGE_IMAGE_HOLES] =
+        "이미지를 만들 때 디스크의 바이트 위치 %0부터 %1바이트 가운데 일부를 읽을 수 없어 0으로 채워져 있습니다",
     [MESSAGE_IMAGE_DAMAGED] = "이미지가 손상되었습니다. 디스크의 바이트 위치 %0에서 %1바이트를 잃었습니다",
     [MESSAGE_IMAGE_INCOMPLETE] = "이미지가 불완전합니다. 디스크 중 %a만 들어 있습니다",
     [MESSAGE_NOT_READ_BACK] = "썼지만 다시 읽어 검증하지 않았습니다",

@@ -77,7 +77,7 @@ void work_map_note(struct work_view *view, const struct message *message)
     const struct plan *plan = &view->work->plan;
 
     if (message->id == MESSAGE_UNREADABLE || message->id == MESSAGE_IMAGE_UNREADABLE ||
-        message->id == MESSAGE_IMAGE_DAMAGED || message->id == MESSAGE_DIFFERS)
+        message->id == MESSAGE_IMAGE_HOLES || message->id == MESSAGE_IMAGE_DAMAGED || message->id == MESSAGE_DIFFERS)
         mark(view, view->bad, shift_of(plan, disk_of(plan)) + message->number[0], message->number[1]);
 }
 
