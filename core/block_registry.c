@@ -39,10 +39,13 @@ void block_registry_remove(struct block_registry *registry, struct block_device 
 
 void block_device_base(const struct block_device *device, char base[BLOCK_NAME_MAX])
 {
-    char *at;
+    size_t place = strlen(device->place);
 
     snprintf(base, BLOCK_NAME_MAX, "%s", device->name);
-    if (device->place[0] && (at = strchr(base, '@')))
+    /* Serial numbers may have this sign, too: it is the place, or the end of it, or nothing. */
+    char *at = strrchr(base, '@');
+    size_t length = at ? strcspn(at + 1, "/") : 0;
+    if (length && length <= place && memcmp(device->place + place - length, at + 1, length) == 0)
         *at = '\0';
 }
 

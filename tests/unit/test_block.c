@@ -602,6 +602,26 @@ static void disks_that_say_the_same_are_called_by_their_places(void **unused)
     }
 }
 
+static void a_serial_number_with_the_sign_of_places(void **unused)
+{
+    struct block_device devices[2] = {{.place = "14.0-port1"}, {.place = "14.0-port3"}};
+    struct block_registry registry;
+    char base[BLOCK_NAME_MAX];
+
+    (void)unused;
+    block_registry_init(&registry);
+    for (unsigned i = 0; i < 2; i++) {
+        block_registry_name(&registry, &devices[i], "usb:A@B");
+        block_registry_add(&registry, &devices[i]);
+        block_device_base(&devices[i], base);
+        assert_string_equal(base, "usb:A@B");
+    }
+    assert_string_equal(devices[0].name, "usb:A@B@14.0-port1");
+    assert_string_equal(devices[1].name, "usb:A@B@14.0-port3");
+    block_device_base(&devices[0], base);
+    assert_string_equal(base, "usb:A@B");
+}
+
 /* Names that fill all their room still differ. */
 static void long_names_differ_by_their_places(void **unused)
 {
@@ -738,6 +758,7 @@ int main(void)
         TEST(disks_are_found_by_unique_prefix),
         TEST(disks_that_say_the_same_are_called_by_their_places),
         TEST(long_names_differ_by_their_places),
+        TEST(a_serial_number_with_the_sign_of_places),
         TEST(identify_strings),
         TEST(impossible_geometries),
     };
