@@ -110,9 +110,11 @@ def eidolon(*words, expect=0):
     return result.stdout
 
 
-def check_image(image, plain):
-    """Our program accepts the image, and stock zstd makes exactly these bytes of it. plain: a path, or bytes."""
-    eidolon("verify", image)
+def check_image(image, plain, holes=False):
+    """Our program accepts the image, and stock zstd makes exactly these bytes of it. plain: a path, or bytes. holes: of a disk that could
+    not be read whole, and it says so."""
+    said = eidolon("verify", image, expect=9 if holes else 0)
+    assert ("was unreadable when the image was made" in said) == holes, said
     with subprocess.Popen(["zstd", "-dc", image], stdout=subprocess.PIPE) as decoder:
         digest = hashlib.file_digest(decoder.stdout, "sha256").hexdigest()
     assert decoder.returncode == 0, image

@@ -257,7 +257,7 @@ def test_unreadable_sectors():
             with open(disks[kind], "rb") as file:
                 expected = bytearray(file.read())
             expected[sector * SECTOR:(sector + 1) * SECTOR] = bytes(SECTOR)
-            check_image(saved_image(m, kind + ".eid"), bytes(expected))
+            check_image(saved_image(m, kind + ".eid"), bytes(expected), holes=True)
 
 
 def test_sectors_that_cannot_be_written():
