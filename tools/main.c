@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The program for Linux: plugs core, fs and ui together on the POSIX platform. */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "ui/machine_facts.h"
 #include "ui/session.h"
 #include "version.h"
+
+#define QUESTION_STEP 100 /* milliseconds */
 
 static volatile sig_atomic_t cancelled;
 
@@ -142,12 +145,16 @@ static int list_files(struct session *session, const char *volume, const char *f
 
 static int confirm(struct session *session, const char *question, const char *expected)
 {
+    struct pollfd keyboard = {STDIN_FILENO, POLLIN, 0};
     char answer[128];
 
     if (!isatty(STDIN_FILENO))
         return -1;
     output_print(session->status, "%s", question);
-    if (!fgets(answer, sizeof(answer), stdin))
+    /* A signal that came before this counts as well: only one that comes in the middle ends a read(). */
+    while (!cancelled && poll(&keyboard, 1, QUESTION_STEP) == 0)
+        ;
+    if (cancelled || !fgets(answer, sizeof(answer), stdin))
         return 0;
     answer[strcspn(answer, "\n")] = 0;
     return strcmp(answer, expected) == 0;
