@@ -128,6 +128,8 @@ static unsigned draw_command(const struct walk *walk, bool draws)
     bool at_blanks = lines <= COMMAND_ROWS && !strchr(line, '\t');
     if (!at_blanks) /* a wide character may leave a cell empty at the end of each line */
         lines = (text_width(line) + width - 2) / (width - 1);
+    if (lines > screen->rows / 3) /* the page needs room, too */
+        lines = screen->rows / 3;
     if (!draws)
         return lines;
     unsigned row = screen->rows - 1 - lines;
@@ -135,8 +137,10 @@ static unsigned draw_command(const struct walk *walk, bool draws)
     screen_text(screen, row, MARGIN, used, STYLE_DIM, label);
     if (at_blanks)
         screen_paragraph(screen, row, MARGIN + used, width, lines, 0, STYLE_COMMAND, line);
-    for (unsigned i = 0; !at_blanks && i < lines && *at; i++)
+    for (unsigned i = 0; !at_blanks && i + 1 < lines && *at; i++)
         draw_piece(screen, row + i, MARGIN + used, width, &at);
+    if (!at_blanks)
+        screen_text(screen, row + lines - 1, MARGIN + used, width, STYLE_COMMAND, at);
     return lines;
 }
 
