@@ -166,8 +166,8 @@ static int take_image(struct parser *parser, const struct ini_item *item, struct
 {
     static const char *const names[] = {"serial", "model", "vendor", "asset", "uuid", "mac", "date", "time"};
 
-    if (strcmp(item->value, "-") == 0)
-        return ini_error(error, item->line, "an image of a job file has a name");
+    if (item->value[0] == '-')
+        return ini_error(error, item->line, "an image of a job file has a name, which does not begin with -");
     for (const char *open = item->value; (open = strchr(open, '{')); open++) {
         char name[16];
         size_t length = strcspn(open + 1, "}");

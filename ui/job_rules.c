@@ -13,6 +13,8 @@ int job_rule_command(const struct job_rule *rule, const char *image, const char 
     char end[BLOCK_NAME_MAX + 16] = "";
     int length;
 
+    if (*image == '-') /* the grammar takes it for an option */
+        return error_set(error, ERROR_USAGE, OPERATION_PARSE, "", ERROR_NO_BLOCK, "the name of an image begins with -");
     if (*disk && rule->partition)
         snprintf(end, sizeof(end), "%s#%u", disk, rule->partition);
     else

@@ -189,7 +189,8 @@ static int begin_section(struct facts_reader *reader, const struct ini_item *ite
         reader->machine = true;
         return 0;
     }
-    if (strcmp(item->section, "disk") != 0 || !strchr(item->name, ':') || strlen(item->name) >= BLOCK_NAME_MAX)
+    if (strcmp(item->section, "disk") != 0 || !strchr(item->name, ':') || strpbrk(item->name, " \t\"#") ||
+        strlen(item->name) >= BLOCK_NAME_MAX)
         return ini_error(error, item->line, "sections are one [machine] and [disk \"bus:serial\"], not [%.40s]",
                          item->section);
     if (facts->disk_count == FACT_DISKS_MAX)

@@ -63,7 +63,8 @@ static void decide(const struct job_rules *rules, const struct machine_facts *fa
     struct command command;
 
     if (job_decide_rule(rules, facts, &clock, &decision, &error) != 0) {
-        fuzz_require(error.code == ERROR_USAGE && error.detail[0]);
+        /* Refused: it may be this machine that is to be left alone. */
+        fuzz_require((error.code == ERROR_USAGE || error.code == ERROR_REFUSED) && error.detail[0]);
         return;
     }
     fuzz_require(decision.reason_count >= 1 && decision.reason_count <= rules->rule_count);

@@ -121,6 +121,7 @@ static void test_mistakes_name_their_line(void **state)
         {"[job]\n[rule \"a\"]\nwhen uuid={4c4c4544-0042-3510-8058-b4c04f4d4d32}\n", 3, "braces"},
         {"[job]\n[rule \"a\"]\nwhen disk size=200..600\n", 3, "range"},
         {"[job]\n[rule \"a\"]\ndo=verify\nimage=x{Serial}\n", 4, "{serial}"},
+        {"[job]\n[rule \"a\"]\ndo=verify\nimage=--salvage.eid\n", 4, "begin with -"},
         {"[job]\n[rule \"a\"]\ndo=verify\nimage=x\nagain=yes\nthen=reboot\n", 5, "for ever"},
         {"[job]\n[rule \"a\"]\ndo=nothing\nimage=a.eid\n", 4, "no meaning"},
         {"[job]\n[rule \"a\"]\ndo=nothing\nagain=yes\n", 4, "no meaning"},
