@@ -142,14 +142,6 @@ static void find_boot_disk(struct device_set *set)
     }
 }
 
-static bool says_it_is(const struct device_set *set, const struct block_device *device)
-{
-    char base[BLOCK_NAME_MAX];
-
-    block_device_base(device, base);
-    return strcmp(set->boot_disk, base) == 0;
-}
-
 static bool is_in_its_place(const struct device_set *set, const struct block_device *device)
 {
     return !device->place[0] || strcmp(set->boot_place, device->place) == 0;
@@ -158,12 +150,12 @@ static bool is_in_its_place(const struct device_set *set, const struct block_dev
 /* Of several that say so the one in its place; if none is there any more, it may be any of them. */
 static bool is_boot_disk_of_ours(const struct device_set *set, const struct block_device *device)
 {
-    if (!says_it_is(set, device))
+    if (!block_device_says(device, set->boot_disk))
         return false;
     if (is_in_its_place(set, device))
         return true;
     for (const struct block_device *at = set->registry->first; at; at = at->registry_next)
-        if (says_it_is(set, at) && is_in_its_place(set, at))
+        if (block_device_says(at, set->boot_disk) && is_in_its_place(set, at))
             return false;
     return true;
 }

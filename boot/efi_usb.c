@@ -146,18 +146,10 @@ static void need(struct usb_controller *controller, const char *name)
 }
 
 /* The boot disk is known by what it says of itself. */
-static bool says(const struct block_device *device, const char *name)
-{
-    char base[BLOCK_NAME_MAX];
-
-    block_device_base(device, base);
-    return strcmp(base, name) == 0;
-}
-
 static bool is_registered(struct device_set *set, const char *name)
 {
     for (struct block_device *device = set->registry->first; device; device = device->registry_next)
-        if ((block_device_is_called(device, name) || says(device, name)) && !device->dead)
+        if ((block_device_is_called(device, name) || block_device_says(device, name)) && !device->dead)
             return true;
     return false;
 }

@@ -216,6 +216,8 @@ void block_registry_remove(struct block_registry *registry, struct block_device 
 void block_registry_name(struct block_registry *registry, struct block_device *device, const char *base);
 /* The name without the place that block_registry_name() has put behind it. */
 void block_device_base(const struct block_device *device, char base[BLOCK_NAME_MAX]);
+/* Is that its name without the place? What a disk says of itself, which several may. */
+bool block_device_says(const struct block_device *device, const char *base);
 /* By its name, or as it would be called if there were another one that says the same of itself. */
 bool block_device_is_called(const struct block_device *device, const char *name);
 /* By stable name or a unique prefix of it. -ERROR_NOT_FOUND, or -ERROR_AMBIGUOUS with the candidates in error->detail. */

@@ -49,6 +49,14 @@ void block_device_base(const struct block_device *device, char base[BLOCK_NAME_M
         *at = '\0';
 }
 
+bool block_device_says(const struct block_device *device, const char *base)
+{
+    char own[BLOCK_NAME_MAX];
+
+    block_device_base(device, own);
+    return strcmp(own, base) == 0;
+}
+
 /* The end of the place tells most, where there is no room for all of it. */
 static void name_by_place(const char *base, const struct block_device *device, char name[BLOCK_NAME_MAX])
 {
@@ -93,9 +101,7 @@ void block_registry_name(struct block_registry *registry, struct block_device *d
     bool alone = true;
 
     for (struct block_device *at = registry->first; at; at = at->registry_next) {
-        char other[BLOCK_NAME_MAX];
-        block_device_base(at, other);
-        if (at == device || strcmp(other, base) != 0)
+        if (at == device || !block_device_says(at, base))
             continue;
         alone = false;
         if (at->place[0] && strcmp(at->name, base) == 0) {

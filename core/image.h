@@ -73,9 +73,14 @@ struct image_chunk {
     size_t stored_size;
     uint8_t stored_hash[IMAGE_HASH_SIZE]; /* of the stored bytes; DATA and PARTIAL only; chunk_encode() fills it */
     unsigned
-        lost_pieces; /* DATA and PARTIAL: pieces in which the source did not give every block; zeroes stand for those */
+        lost_pieces; /* DATA and PARTIAL: pieces of which the source did not give every block; they are zero there */
     bool lost;       /* reader, SALVAGE: UNREADABLE because the image is damaged here, not because the source was */
 };
+
+static inline bool chunk_has_data(const struct image_chunk *chunk)
+{
+    return chunk->kind == IMAGE_DATA || chunk->kind == IMAGE_PARTIAL;
+}
 
 struct image_totals {
     uint64_t disk_bytes, data_bytes, zero_bytes, unused_bytes, unreadable_bytes; /* plain */

@@ -119,10 +119,6 @@ static inline size_t entry_map_bytes(uint64_t length)
 {
     return (size_t)((length + 8 * IMAGE_PIECE - 1) / (8 * IMAGE_PIECE));
 }
-static inline bool chunk_has_data(const struct image_chunk *chunk)
-{
-    return chunk->kind == IMAGE_DATA || chunk->kind == IMAGE_PARTIAL;
-}
 unsigned entry_kind(enum image_chunk_kind kind);
 /* A data entry's stored form is within what zstd can make of `length` bytes. */
 size_t stored_size_bound(uint64_t length);

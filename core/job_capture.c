@@ -93,11 +93,6 @@ static void remove_volumes(struct counting_store *counting)
 
 /* --- slots -> image --- */
 
-static bool is_run(enum image_chunk_kind kind)
-{
-    return kind != IMAGE_DATA && kind != IMAGE_PARTIAL;
-}
-
 static bool add(struct job *job, const struct image_chunk *chunk)
 {
     struct error error;
@@ -153,7 +148,7 @@ static bool drain(struct job *job)
         job->run.length = 0;
         return true; /* the writer may have to wait now */
     }
-    if (!is_run(slot->chunk.kind)) {
+    if (chunk_has_data(&slot->chunk)) {
         slot->chunk.lost_pieces = job_slot(slot)->lost_pieces;
         if (!add(job, &slot->chunk))
             return false;

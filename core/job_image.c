@@ -207,7 +207,7 @@ static bool check_drain(struct job *job)
         job_image_unreadable(job, slot->offset, slot->chunk.length);
     else
         job->result->verified_bytes += job_slot(slot)->used_bytes;
-    if (!slot->status && chunk_is_data(&slot->chunk) && job->plan->kind == JOB_VERIFY)
+    if (!slot->status && chunk_has_data(&slot->chunk) && job->plan->kind == JOB_VERIFY)
         job_image_holes(job, slot->offset, &slot->chunk);
     job->checked_bytes += job_slot(slot)->used_bytes;
     job_image_release(job, slot);

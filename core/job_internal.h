@@ -261,10 +261,6 @@ void job_image_drop(struct job *job);
 /* The slot does not need its stored bytes any more. */
 void job_image_release(struct job *job, struct pipeline_slot *slot);
 /* A chunk that cannot be decoded, or a lost run: salvage tells and goes on, otherwise the job fails. */
-static inline bool chunk_is_data(const struct image_chunk *chunk)
-{
-    return chunk->kind == IMAGE_DATA || chunk->kind == IMAGE_PARTIAL;
-}
 /* Says what of this data was unreadable when the image was made, if anything was. */
 void job_image_holes(struct job *job, uint64_t offset, const struct image_chunk *chunk);
 /* So much of the image stands for what was unreadable when it was made. */

@@ -242,7 +242,7 @@ static void place_slot(struct job *job, struct pipeline_slot *slot)
         job_image_damaged(job, own->source_offset, slot->chunk.length, -ERROR_CORRUPT);
     } else if (job->reader && slot->chunk.kind == IMAGE_UNREADABLE) {
         job_image_unreadable(job, own->source_offset, slot->chunk.length);
-    } else if (job->reader && chunk_is_data(&slot->chunk)) {
+    } else if (job->reader && chunk_has_data(&slot->chunk)) {
         job_image_holes(job, own->source_offset, &slot->chunk);
     }
     if (job_status(job) || !claim_place(job, own))

@@ -3,16 +3,6 @@
 
 #include "core/message.h"
 
-static void fill(struct message *message, enum message_level level, enum message_id id, unsigned partition,
-                 const char *text0, const char *text1, uint64_t number0, uint64_t number1)
-{
-    *message = (struct message){.id = id, .level = level, .partition = partition, .number = {number0, number1}};
-    if (text0)
-        snprintf(message->text[0], sizeof(message->text[0]), "%s", text0);
-    if (text1)
-        snprintf(message->text[1], sizeof(message->text[1]), "%s", text1);
-}
-
 struct message *message_add(struct message_list *list, enum message_level level, enum message_id id, unsigned partition,
                             const char *text0, const char *text1, uint64_t number0, uint64_t number1)
 {
@@ -22,6 +12,10 @@ struct message *message_add(struct message_list *list, enum message_level level,
         message = &list->items[list->count++];
     else
         list->dropped++;
-    fill(message, level, id, partition, text0, text1, number0, number1);
+    *message = (struct message){.id = id, .level = level, .partition = partition, .number = {number0, number1}};
+    if (text0)
+        snprintf(message->text[0], sizeof(message->text[0]), "%s", text0);
+    if (text1)
+        snprintf(message->text[1], sizeof(message->text[1]), "%s", text1);
     return message;
 }

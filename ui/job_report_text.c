@@ -69,10 +69,7 @@ static bool has_losses(const struct session_record *record)
 /* All zeroes: the job did not come so far, or some of the image was damaged. */
 static bool root_is_known(const struct session_record *record)
 {
-    for (size_t i = 0; i < IMAGE_HASH_SIZE; i++)
-        if (record->root[i])
-            return true;
-    return false;
+    return !memory_is_zero(record->root, IMAGE_HASH_SIZE);
 }
 
 static void print_outcome(struct output *output, const struct job_run *run)

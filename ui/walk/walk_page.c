@@ -125,7 +125,7 @@ static unsigned draw_command(const struct walk *walk, bool draws)
         return 0;
     unsigned used = text_width(label) + 1, width = room - used;
     unsigned lines = screen_paragraph(screen, 0, 0, width, 0, 0, STYLE_COMMAND, line);
-    bool at_blanks = lines <= COMMAND_ROWS && !strchr(line, '\t');
+    bool at_blanks = lines <= COMMAND_ROWS;
     if (!at_blanks) /* a wide character may leave a cell empty at the end of each line */
         lines = (text_width(line) + width - 2) / (width - 1);
     if (lines > screen->rows / 3) /* the page needs room, too */

@@ -91,9 +91,8 @@ static unsigned draw_text(struct walk *walk, struct area area, enum style style,
 static unsigned draw_root(struct walk *walk, struct area area)
 {
     char hash[IMAGE_HASH_SIZE * 2 + 1];
-    static const uint8_t unknown[IMAGE_HASH_SIZE]; /* of an image that was damaged */
 
-    if (memcmp(walk->result.totals.root, unknown, sizeof(unknown)) == 0)
+    if (memory_is_zero(walk->result.totals.root, IMAGE_HASH_SIZE)) /* not known, of an image that was damaged */
         return 0;
     for (unsigned i = 0; i < IMAGE_HASH_SIZE; i++)
         snprintf(hash + 2 * i, 3, "%02x", walk->result.totals.root[i]);
